@@ -1,0 +1,217 @@
+"""The document: a `pycrdt.Doc`, what it has, and what waits for a dependency.
+
+Applying is not validating: pycrdt takes some bytes that make every later `get_update()` panic. So updates come
+here with
+the summary that `protocols.updates` has read from them. One that needs what the document lacks is kept aside, so the
+document never holds half of anything; and if applying panics all the same, the document is rebuilt without the
+offender.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pycrdt import Doc, TransactionEvent
+
+from engineroom.protocols.lib0 import Reader
+from engineroom.protocols.updates import UpdateSummary, read_update
+
+EMPTY_UPDATE = b"\x00\x00"
+EMPTY_STATE_VECTOR = b"\x00"
+MAX_TAIL_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An update that needs what the document lacks; `token` is its receiver's."""
+
+    update: bytes
+    summary: UpdateSummary
+    token: object
+
+
+class Document:
+    """One CRDT document. Nobody but its room touches it."""
+
+    def __init__(self, client_id: int) -> None:
+        """An empty document; the server's own edits carry `client_id`, which must be new at every opening."""
+        self._client_id = client_id
+        self._doc: Doc[Any] = Doc(client_id=client_id)
+        self._clocks: dict[int, int] = {}
+        self._encoded = EMPTY_UPDATE
+        self._tail: list[bytes] = []
+        self._tail_bytes = 0
+        self.waiting: list[Waiting] = []
+        self.waiting_bytes = 0
+
+    # --- reading -----------------------------------------------------------------------------
+
+    @property
+    def doc(self) -> Doc[Any]:
+        """The document itself, to read; to change it, `edit`."""
+        return self._doc
+
+    @property
+    def size_bytes(self) -> int:
+        """About how large the document's encoding is."""
+        return len(self._encoded) + self._tail_bytes
+
+    def state_vector(self) -> bytes:
+        """What the document has (V1)."""
+        return self._doc.get_state()
+
+    def encoded(self) -> bytes:
+        """The whole document as one update (V1); cached until the next change."""
+        if self._tail:
+            self._encoded = self._doc.get_update()
+            self._tail.clear()
+            self._tail_bytes = 0
+        return self._encoded
+
+    def difference(self, state_vector: bytes) -> bytes:
+        """What somebody with `state_vector` lacks, as one update (V1).
+
+        Raises:
+            ProtocolError: `state_vector` is malformed.
+        """
+        if state_vector == EMPTY_STATE_VECTOR or not state_vector:
+            return self.encoded()
+        read_state_vector(state_vector)
+        return self._doc.get_update(state_vector)
+
+    def lacks(self, summary: UpdateSummary) -> bool:
+        """Whether an update so summarised must wait for a dependency."""
+        clocks = self._clocks
+        return any(clocks.get(client, 0) < clock for client, clock in summary.needs)
+
+    def knows(self, summary: UpdateSummary) -> bool:
+        """Whether the document has all that the update inserts (what it deletes is another question)."""
+        clocks = self._clocks
+        return all(clocks.get(client, 0) >= end for client, _, end in summary.inserts)
+
+    # --- updates -----------------------------------------------------------------------------
+
+    def apply(self, updates: Sequence[tuple[bytes, UpdateSummary]]) -> list[bool]:
+        """Apply updates of which none `lacks` anything once those before it are in; for each, whether it could be."""
+        try:
+            self._apply_all([update for update, _ in updates])
+        except BaseException as error:
+            _only_panics(error)
+            return self._apply_singly(updates)
+        for update, summary in updates:
+            self._took(update, summary)
+        return [True] * len(updates)
+
+    def changes(self, update: bytes, summary: UpdateSummary) -> bool | None:
+        """Apply one update and tell whether it changed anything; None when it could not be applied."""
+        seen: list[bool] = []
+        subscription = self._doc.observe(lambda event: seen.append(True))
+        try:
+            applied = self.apply([(update, summary)])[0]
+        finally:
+            self._doc.unobserve(subscription)
+        return bool(seen) if applied else None
+
+    def expect(self, summary: UpdateSummary) -> None:
+        """Count what an update brings as known, ahead of `apply` in the same turn."""
+        for client, _, end in summary.inserts:
+            if self._clocks.get(client, 0) < end:
+                self._clocks[client] = end
+
+    def wait(self, update: bytes, summary: UpdateSummary, token: object) -> None:
+        """Keep `update` aside until what it needs is there."""
+        self.waiting.append(Waiting(update, summary, token))
+        self.waiting_bytes += len(update)
+
+    def take_ready(self) -> list[Waiting]:
+        """The waiting updates that lack nothing any more, in the order in which they can be applied."""
+        ready: list[Waiting] = []
+        moved = True
+        while moved and self.waiting:
+            moved = False
+            for item in list(self.waiting):
+                if not self.lacks(item.summary):
+                    self.expect(item.summary)
+                    self.waiting.remove(item)
+                    self.waiting_bytes -= len(item.update)
+                    ready.append(item)
+                    moved = True
+        return ready
+
+    def edit(self, change: Callable[[Doc[Any]], None]) -> bytes | None:
+        """Make `change` in one transaction; the update it makes (V1), None when it changed nothing."""
+        updates: list[bytes] = []
+
+        def observe(event: TransactionEvent) -> None:
+            updates.append(event.update)
+
+        subscription = self._doc.observe(observe)
+        try:
+            with self._doc.transaction():
+                change(self._doc)
+        finally:
+            self._doc.unobserve(subscription)
+        if not updates:
+            return None
+        self._took(updates[0], read_update(updates[0]))
+        return updates[0]
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def _apply_all(self, updates: Sequence[bytes]) -> None:
+        if len(updates) == 1:
+            self._doc.apply_update(updates[0])
+        elif updates:
+            with self._doc.transaction():
+                for update in updates:
+                    self._doc.apply_update(update)
+
+    def _took(self, update: bytes, summary: UpdateSummary) -> None:
+        self.expect(summary)
+        self._tail.append(update)
+        self._tail_bytes += len(update)
+        if self._tail_bytes > max(MAX_TAIL_BYTES, len(self._encoded)):
+            self.encoded()
+
+    def _apply_singly(self, updates: Sequence[tuple[bytes, UpdateSummary]]) -> list[bool]:
+        self._rebuild()
+        applied = []
+        for update, summary in updates:
+            try:
+                self._apply_all([update])
+                self._doc.get_update(self._doc.get_state())
+            except BaseException as error:
+                _only_panics(error)
+                self._rebuild()
+                applied.append(False)
+            else:
+                self._took(update, summary)
+                applied.append(True)
+        return applied
+
+    def _rebuild(self) -> None:
+        self._doc = Doc(client_id=self._client_id)
+        self._apply_all([self._encoded, *self._tail])
+        self._clocks = read_state_vector(self._doc.get_state())
+
+
+def read_state_vector(state_vector: bytes) -> dict[int, int]:
+    """Clocks (exclusive ends) by client.
+
+    Raises:
+        ProtocolError: it is malformed.
+
+    Source: Yjs, INTERNALS.md; lib0 variable-length integers.
+    """
+    reader = Reader(state_vector)
+    clocks = {reader.var_uint(): reader.var_uint() for _ in range(reader.count(2))}
+    reader.finish()
+    return clocks
+
+
+def _only_panics(error: BaseException) -> None:
+    """Let everything through but a panic of the Rust below, which is a BaseException without a name to import."""
+    if type(error).__name__ != "PanicException" and not isinstance(error, ValueError):
+        raise error

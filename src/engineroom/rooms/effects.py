@@ -1,0 +1,181 @@
+"""What goes into a room and what comes out of it: plain data, so that every race can be written down as a test.
+
+Inputs are what happened; effects are what the room's task has to do about it, in order. A member's mail is an
+effect like
+any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pycrdt import Doc
+
+from engineroom.protocols.frames import Bundle
+from engineroom.protocols.messages import Dialect, FromMember
+
+from .members import Access, MemberId, User
+from .plan import Plan
+from .programs import Command, ProgramEvent
+from .storage import Record
+
+# --- inputs ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A member has come in."""
+
+    member: MemberId
+    user: User
+    access: Access
+    dialect: Dialect
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A member is gone; nothing can be sent to it any more."""
+
+    member: MemberId
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a member said."""
+
+    member: MemberId
+    message: FromMember
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """The member's outbox is full."""
+
+    member: MemberId
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The member's outbox has drained."""
+
+    member: MemberId
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """All records up to `number` are durable."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFailed:
+    """The records of the append under way are not on disk; `reason` is readable."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """The server itself changes the document, in the turn's one transaction."""
+
+    change: Callable[[Doc[Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Replanned:
+    """The page has another version on disk."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Woke:
+    """The time that the room asked for has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The server is going down: write what is to be written, and end."""
+
+
+Input: TypeAlias = (
+    Joined
+    | Left
+    | Received
+    | Paused
+    | Resumed
+    | Stored
+    | StoreFailed
+    | Edit
+    | Replanned
+    | Woke
+    | Ending
+    | ProgramEvent
+)
+
+# --- effects ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Hand `records` to the store; `Stored` or `StoreFailed` must come back before the room asks for the next."""
+
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Compact:
+    """Put `snapshot` in place of the log up to `number`."""
+
+    snapshot: bytes
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One write to each member."""
+
+    letters: tuple[tuple[MemberId, Bundle], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the member's connection, after what was sent; `Left` follows."""
+
+    member: MemberId
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A command for the room's programs."""
+
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class KeepOutput:
+    """Add `text` to what is kept, beside the document, of output `index` of `evaluation`."""
+
+    evaluation: str
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Send `Woke` at `time`, unless another `Wake` comes first. None: not at all."""
+
+    time: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The room has nobody and nothing more to do, and all it had is stored: end its programs and forget it."""
+
+
+Effect: TypeAlias = Append | Compact | Send | Close | Order | KeepOutput | Wake | End

@@ -1,0 +1,133 @@
+"""The intake of members' updates: read, apply, relay, append, acknowledge.
+
+The received bytes are what is relayed and stored, never what an observer makes of them. The updates of one turn are
+applied in one transaction. One that waits for a dependency is stored, but neither relayed nor acknowledged until the
+document has it; its sender is asked for what is missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engineroom.errors import CloseCode, ProtocolError
+from engineroom.protocols.messages import Refused, SyncStep1, SyncUpdate
+from engineroom.protocols.updates import UpdateSummary, read_update
+
+from .document import Document, Waiting
+from .limits import RoomLimits
+from .log import Log
+from .members import Member, MemberId
+from .turn import Turn
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """An update that can be applied; `number` when it is in the log already."""
+
+    update: bytes
+    summary: UpdateSummary
+    member: MemberId | None
+    user: str
+    number: int | None = None
+
+
+class Intake:
+    """Takes members' updates into the document and the log."""
+
+    def __init__(self, document: Document, log: Log, limits: RoomLimits) -> None:
+        self._document = document
+        self._log = log
+        self._limits = limits
+        self._arrivals: list[_Arrival] = []
+
+    def receive(self, member: Member, update: bytes, turn: Turn) -> None:
+        """An update from `member`; it is applied with the others of this turn, in `apply`."""
+        try:
+            summary = read_update(update)
+        except ProtocolError as error:
+            turn.close(member.id, CloseCode.PROTOCOL_ERROR, error.reason)
+            return
+        if not summary.inserts and not summary.deletes:
+            self._log.acknowledge(member.id, update)
+        elif not member.access.write:
+            if not self._document.knows(summary):
+                turn.mail.to(
+                    member.id, Refused(0, "read_only", "You may read this document, not change it.")
+                )
+        elif self._too_large(member, update, turn):
+            pass
+        elif self._document.lacks(summary):
+            self._wait(member, update, summary, turn)
+        elif self._document.knows(summary):
+            self._repeated(member, update, summary, turn)
+        else:
+            self._document.expect(summary)
+            self._arrivals.append(_Arrival(update, summary, member.id, member.user.id))
+
+    def apply(self, turn: Turn) -> None:
+        """Apply what has come, and what was waiting for it."""
+        while self._arrivals:
+            arrivals, self._arrivals = self._arrivals, []
+            applied = self._document.apply([(a.update, a.summary) for a in arrivals])
+            for arrival, ok in zip(arrivals, applied, strict=True):
+                if ok:
+                    self._took(arrival, turn)
+                else:
+                    self._refuse(arrival, turn)
+            self._arrivals += [self._ready(item) for item in self._document.take_ready()]
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def _too_large(self, member: Member, update: bytes, turn: Turn) -> bool:
+        if len(update) > self._limits.update_bytes:
+            limit, allowed = "update_bytes", self._limits.update_bytes
+        elif self._document.size_bytes + len(update) > self._limits.document_bytes:
+            limit, allowed = "document_bytes", self._limits.document_bytes
+        else:
+            return False
+        turn.close(member.id, CloseCode.LIMIT_EXCEEDED, f"limit reached: {limit} = {allowed}")
+        return True
+
+    def _wait(self, member: Member, update: bytes, summary: UpdateSummary, turn: Turn) -> None:
+        if self._document.waiting_bytes + len(update) > self._limits.update_bytes:
+            reason = (
+                f"too much waits for missing updates: update_bytes = {self._limits.update_bytes}"
+            )
+            turn.close(member.id, CloseCode.LIMIT_EXCEEDED, reason)
+            return
+        number = self._log.add(update, member.user.id, turn.now)
+        token = _Arrival(update, summary, member.id, member.user.id, number)
+        self._document.wait(update, summary, token)
+        turn.mail.to(member.id, SyncStep1(self._document.state_vector()))
+
+    def _repeated(self, member: Member, update: bytes, summary: UpdateSummary, turn: Turn) -> None:
+        """Nothing is inserted that is not known; what is deleted only applying can tell."""
+        if not summary.deletes:
+            self._log.acknowledge(member.id, update)
+            return
+        self.apply(turn)
+        changed = self._document.changes(update, summary)
+        arrival = _Arrival(update, summary, member.id, member.user.id)
+        if changed is None:
+            self._refuse(arrival, turn)
+        elif changed:
+            self._took(arrival, turn)
+        else:
+            self._log.acknowledge(member.id, update)
+
+    def _ready(self, item: Waiting) -> _Arrival:
+        if isinstance(item.token, _Arrival):
+            return item.token
+        return _Arrival(item.update, item.summary, None, "", self._log.durable)
+
+    def _took(self, arrival: _Arrival, turn: Turn) -> None:
+        turn.mail.to_all(SyncUpdate(arrival.update), but=arrival.member)
+        number = arrival.number
+        if number is None:
+            number = self._log.add(arrival.update, arrival.user, turn.now)
+        if arrival.member is not None:
+            self._log.acknowledge(arrival.member, arrival.update, number)
+
+    def _refuse(self, arrival: _Arrival, turn: Turn) -> None:
+        if arrival.member is not None:
+            turn.close(arrival.member, CloseCode.PROTOCOL_ERROR, "the update cannot be applied")

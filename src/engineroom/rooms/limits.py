@@ -1,0 +1,48 @@
+"""The bounds of a room, on everything that a member or a program can make grow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RoomLimits:
+    """Bytes, counts and seconds. Each has a test that reaches it."""
+
+    members: int = 1_000
+    """Members of one room; the next one is refused with close code 4429."""
+    update_bytes: int = 16 << 20
+    """One update of a document, and what may wait for missing dependencies."""
+    document_bytes: int = 256 << 20
+    """A document's whole encoding; an update that would pass it is refused with close code 4429."""
+    awareness_clients: int = 2_000
+    awareness_bytes: int = 4 << 20
+    """Presence of one room in all."""
+    values: int = 1_000
+    value_bytes: int = 1 << 20
+    queued_evaluations: int = 64
+    """Evaluations that wait for one engine."""
+    code_bytes: int = 1 << 20
+    """The source of one evaluation."""
+    stream_bytes: int = 256 << 10
+    """What stays of one stream output in the document (UTF-8); the whole is kept beside it."""
+    outputs: int = 500
+    """Outputs of one evaluation."""
+    output_bytes: int = 8 << 20
+    """One rich output."""
+    screen_bytes: int = 256 << 10
+    """What a newcomer is shown of a terminal."""
+    input_bytes: int = 64 << 10
+    """One piece of input for a terminal or a program that asked."""
+    held_bytes: int = 1 << 20
+    """Acknowledgements and answers held for a member whose connection is full; past it, it is closed with 4408."""
+    linger_seconds: float = 30.0
+    """How long an empty room stays open."""
+    evaluation_seconds: float = 3_600.0
+    """How long a room without members stays open for an evaluation."""
+    awareness_tick_seconds: float = 0.05
+    output_frame_seconds: float = 0.04
+    settle_seconds: float = 1.0
+    """How soon a changed value is written into the document."""
+    compact_bytes: int = 256 << 10
+    """The log's tail from which a snapshot may take its place (when it also is larger than the snapshot)."""

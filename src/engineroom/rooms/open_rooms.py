@@ -1,0 +1,437 @@
+"""The rooms that are open: the one place in `rooms/` that does I/O.
+
+One task owns each open room. It feeds the room what one turn of the event loop brought, and carries its effects out in
+order. It never waits while it does: appending, sending and commands to programs return at once, and what comes of them
+comes back as inputs. The first join makes the room, the others wait for it; a join that meets a closing room
+waits for its
+end and opens it anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol, assert_never
+
+from pycrdt import Doc
+
+from engineroom.errors import (
+    AccessDenied,
+    CloseCode,
+    LimitExceeded,
+    ProtocolError,
+    RoomClosed,
+    StoreError,
+)
+from engineroom.protocols.frames import Bundle
+from engineroom.protocols.messages import Dialect
+
+from . import effects as e
+from .address import Address
+from .limits import RoomLimits
+from .loading import open_room
+from .members import Access, MemberId, User
+from .plan import Plan
+from .programs import ProgramEvent, Programs, RoomPrograms
+from .room import Room
+from .storage import OutputKeeper, Store
+
+logger = logging.getLogger("engineroom.rooms")
+
+PlanOf = Callable[[Address], Plan | None]
+
+
+class Connection(Protocol):
+    """A member's transport, as its room sees it. Neither call waits or raises; after `close` both do nothing."""
+
+    def send(self, bundle: Bundle) -> None:
+        """Write the bundle's payloads, each as one binary message, in one go."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Close after what has been sent. `Membership.leave` follows from the transport."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomStatistics:
+    """One open room, for people: counts, and bytes of the document's encoding."""
+
+    address: str
+    members: int
+    document_bytes: int
+    newest_number: int
+    durable_number: int
+    failing: str
+
+
+class Membership:
+    """A member's hold on its room. The transport calls it from the event loop; nothing here waits."""
+
+    def __init__(
+        self, room: _OpenRoom, member: MemberId, connection: Connection, dialect: Dialect
+    ) -> None:
+        self._room = room
+        self._member = member
+        self._connection = connection
+        self._dialect = dialect
+        self._left = False
+
+    def receive(self, frame: bytes) -> None:
+        """A whole binary message. One that does not follow the dialect closes this connection alone."""
+        if self._left:
+            return
+        try:
+            message = self._dialect.decode(frame)
+        except ProtocolError as error:
+            logger.info("%s: member %d: %s", self._room.address, self._member, error.reason)
+            self._connection.close(CloseCode.PROTOCOL_ERROR, error.reason)
+            self.leave()
+            return
+        if message is not None:
+            self._room.put(e.Received(self._member, message))
+
+    def paused(self) -> None:
+        """The transport's write buffer is over its high mark."""
+        self._room.put(e.Paused(self._member))
+
+    def resumed(self) -> None:
+        """The transport's write buffer is under its low mark."""
+        self._room.put(e.Resumed(self._member))
+
+    def leave(self) -> None:
+        """The connection is gone. Safe to call twice."""
+        if not self._left:
+            self._left = True
+            self._room.leave(self._member)
+
+
+class Rooms:
+    """All rooms of one server: `async with Rooms(...) as rooms`. Leaving drains."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        plan_of: PlanOf = lambda address: Plan(),
+        programs: Programs | None = None,
+        outputs: OutputKeeper | None = None,
+        limits: RoomLimits | None = None,
+        max_rooms: int = 10_000,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.store = store
+        self.programs = programs
+        self.outputs = outputs
+        self.limits = limits or RoomLimits()
+        self.clock = clock
+        self._plan_of = plan_of
+        self._max_rooms = max_rooms
+        self._rooms: dict[Address, _OpenRoom] = {}
+        self._tasks = asyncio.TaskGroup()
+        self._draining = False
+
+    async def __aenter__(self) -> Rooms:
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.drain()
+        await self._tasks.__aexit__(kind, error, trace)
+
+    async def join(
+        self,
+        address: Address,
+        connection: Connection,
+        *,
+        user: User,
+        access: Access,
+        dialect: Dialect,
+    ) -> Membership:
+        """Come into the room at `address`, which is opened when it is not open.
+
+        Cancelling the call leaves the room as if it had not been made.
+
+        Raises:
+            AccessDenied: there is no such page (status 404).
+            LimitExceeded: too many rooms are open, or members in this one.
+            StoreError: the document cannot be read.
+            RoomClosed: the server is going down.
+        """
+        while True:
+            if self._draining:
+                raise RoomClosed("the server is going down")
+            room = self._rooms.get(address)
+            if room is None:
+                room = self._open(address)
+            await room.wait_ready()
+            if not room.closing:
+                return room.join(connection, user=user, access=access, dialect=dialect)
+            await room.wait_closed()
+
+    def replan(self) -> None:
+        """The site has changed: hand every open room its plan of now. Rooms whose page is gone keep theirs."""
+        for address, room in self._rooms.items():
+            plan = self._plan_of(address)
+            if plan is not None:
+                room.put(e.Replanned(plan))
+
+    def edit(self, address: Address, change: Callable[[Doc[Any]], None]) -> None:
+        """Have an open room's document changed, in the transaction of its next turn.
+
+        Raises:
+            RoomClosed: the room is not open.
+        """
+        room = self._rooms.get(address)
+        if room is None or room.closing:
+            raise RoomClosed(str(address))
+        room.put(e.Edit(change))
+
+    async def drain(self, seconds: float = 4.0) -> None:
+        """End every room: members are told (1012), updates are on disk, programs are dead. Safe to call twice.
+
+        After `seconds` what is still open is given up: with a store that fails, its last updates are lost, and logged.
+        """
+        self._draining = True
+        for room in self._rooms.values():
+            room.put(e.Ending())
+        try:
+            async with asyncio.timeout(seconds):
+                for room in list(self._rooms.values()):
+                    await room.wait_closed()
+        except TimeoutError:
+            for room in list(self._rooms.values()):
+                logger.error("%s: not closed within %.1f s; given up", room.address, seconds)
+                room.cancel()
+
+    def statistics(self) -> list[RoomStatistics]:
+        """The open rooms, by address."""
+        rooms = (room.statistics() for room in self._rooms.values())
+        return sorted((each for each in rooms if each), key=lambda each: each.address)
+
+    def _open(self, address: Address) -> _OpenRoom:
+        plan = self._plan_of(address)
+        if plan is None:
+            raise AccessDenied("there is no such page", status=404)
+        if len(self._rooms) >= self._max_rooms:
+            raise LimitExceeded("rooms", self._max_rooms)
+        room = self._rooms[address] = _OpenRoom(self, address, plan)
+        room.task = self._tasks.create_task(self._run(room), name=f"room {address}")
+        return room
+
+    async def _run(self, room: _OpenRoom) -> None:
+        try:
+            await room.run()
+        finally:
+            del self._rooms[room.address]
+            room.finished()
+
+
+class _OpenRoom:
+    """One open room and its task."""
+
+    task: asyncio.Task[None]
+
+    def __init__(self, rooms: Rooms, address: Address, plan: Plan) -> None:
+        self.address = address
+        self.closing = False
+        self._path = str(address)
+        self._rooms = rooms
+        self._plan = plan
+        self._loop = asyncio.get_running_loop()
+        self._inbox: list[e.Input] = []
+        self._news = asyncio.Event()
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._closed = asyncio.Event()
+        self._connections: dict[MemberId, Connection] = {}
+        self._next_member = 1
+        self._programs: RoomPrograms | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._room: Room | None = None
+        self._compacting: asyncio.Task[None] | None = None
+
+    # --- from outside ------------------------------------------------------------------------
+
+    async def wait_ready(self) -> None:
+        """Return when the document is loaded; raises what went wrong."""
+        await asyncio.shield(self._ready)
+
+    async def wait_closed(self) -> None:
+        """Return when nothing of the room is left."""
+        await self._closed.wait()
+
+    def put(self, item: e.Input) -> None:
+        """Something happened."""
+        self._inbox.append(item)
+        self._news.set()
+
+    def join(
+        self, connection: Connection, *, user: User, access: Access, dialect: Dialect
+    ) -> Membership:
+        """A new member."""
+        if len(self._connections) >= self._rooms.limits.members:
+            raise LimitExceeded("members", self._rooms.limits.members)
+        member, self._next_member = self._next_member, self._next_member + 1
+        self._connections[member] = connection
+        self.put(e.Joined(member, user, access, dialect))
+        return Membership(self, member, connection, dialect)
+
+    def leave(self, member: MemberId) -> None:
+        """A member is gone."""
+        if self._connections.pop(member, None) is not None:
+            self.put(e.Left(member))
+
+    def cancel(self) -> None:
+        """Give the room up."""
+        self.task.cancel()
+
+    def finished(self) -> None:
+        """The task has ended; whoever waits may go on."""
+        if not self._ready.done():
+            self._ready.set_exception(RoomClosed("the room ended while it opened"))
+            self._ready.exception()  # nobody may be waiting
+        self._closed.set()
+
+    def statistics(self) -> RoomStatistics | None:
+        """The room as it stands; None while it opens."""
+        room = self._room
+        if room is None:
+            return None
+        log = room.log
+        size = room.document.size_bytes
+        return RoomStatistics(
+            self._path, len(room.members), size, log.number, log.durable, log.failing
+        )
+
+    # --- the task ----------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Open, serve, close."""
+        try:
+            self._room = await self._load()
+        except StoreError as error:
+            logger.error("%s: %s", self._path, error)
+            self._ready.set_exception(error)
+            self._ready.exception()
+            return
+        self._ready.set_result(None)
+        logger.info("%s: open", self._path)
+        try:
+            await self._serve(self._room)
+        except Exception:
+            logger.exception("%s: the room failed", self._path)
+            self._part(CloseCode.INTERNAL_ERROR, "the room failed")
+        finally:
+            self.closing = True
+            await self._close()
+        logger.info("%s: closed", self._path)
+
+    async def _load(self) -> Room:
+        stored = await self._rooms.store.load(self._path)
+        opened = open_room(
+            self.address,
+            self._plan,
+            stored,
+            client_id=secrets.randbits(32) or 1,
+            lineage=secrets.token_hex(16),
+            limits=self._rooms.limits,
+        )
+        if opened.refused or (stored and stored.damaged):
+            damaged = stored.damaged if stored else 0
+            logger.error(
+                "%s: %d damaged records and %d that cannot be applied were left out",
+                self._path, damaged, len(opened.refused),
+            )  # fmt: skip
+        return opened.room
+
+    async def _serve(self, room: Room) -> None:
+        while not room.ended:
+            await self._news.wait()
+            self._news.clear()
+            batch, self._inbox = self._inbox, []
+            for effect in room.receive(batch, self._rooms.clock()):
+                self._carry_out(effect, room)
+
+    def _carry_out(self, effect: e.Effect, room: Room) -> None:
+        match effect:
+            case e.Send():
+                for member, bundle in effect.letters:
+                    connection = self._connections.get(member)
+                    if connection is not None:
+                        connection.send(bundle)
+            case e.Append():
+                self._append(effect, room)
+            case e.Close():
+                connection = self._connections.get(effect.member)
+                if connection is not None:
+                    connection.close(effect.code, effect.reason)
+            case e.Order():
+                if self._programs is None and self._rooms.programs is not None:
+                    self._programs = self._rooms.programs.open(self.address, self._plan, self._emit)
+                if self._programs is not None:
+                    self._programs.carry_out(effect.command)
+            case e.Wake():
+                self._wake_at(effect.time)
+            case e.KeepOutput():
+                if self._rooms.outputs is not None:
+                    keep = self._rooms.outputs.keep
+                    keep(self._path, effect.evaluation, effect.index, effect.text)
+            case e.Compact():
+                self._compact(effect)
+            case e.End():
+                self.closing = True
+            case _:
+                assert_never(effect)
+
+    def _emit(self, event: ProgramEvent) -> None:
+        self.put(event)
+
+    def _append(self, effect: e.Append, room: Room) -> None:
+        number = effect.records[-1].number
+
+        def stored(error: StoreError | None) -> None:
+            self.put(e.Stored(number) if error is None else e.StoreFailed(str(error)))
+
+        self._rooms.store.append(self._path, room.lineage, effect.records, stored)
+
+    def _compact(self, effect: e.Compact) -> None:
+        if self._compacting is None or self._compacting.done():
+            loop = self._loop
+            self._compacting = loop.create_task(self._put_snapshot(effect), name="compact")
+
+    async def _put_snapshot(self, effect: e.Compact) -> None:
+        try:
+            await self._rooms.store.compact(self._path, effect.snapshot, effect.number)
+        except StoreError as error:
+            logger.warning("%s: not compacted: %s", self._path, error)
+
+    def _wake_at(self, time: float | None) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if time is not None:
+            delay = max(0.0, time - self._rooms.clock())
+            self._alarm = self._loop.call_later(delay, self.put, e.Woke())
+
+    # --- the end -----------------------------------------------------------------------------
+
+    def _part(self, code: CloseCode, reason: str) -> None:
+        for connection in self._connections.values():
+            connection.close(code, reason)
+
+    async def _close(self) -> None:
+        self._wake_at(None)
+        if self._programs is not None:
+            await self._programs.aclose()
+        if self._compacting is not None:
+            await self._compacting
+        self._part(CloseCode.SERVICE_RESTART, "the room has closed")
+        self._connections.clear()

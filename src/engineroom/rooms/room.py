@@ -1,0 +1,398 @@
+"""The room: what happens when.
+
+`Room.receive(batch, now) -> effects` is a pure function of what came in: no I/O, no clock, no randomness. A
+batch is what
+one turn of the event loop brought; it becomes one document transaction for the members' updates, one for the room's own
+edits, one write to each member, and at most one append. What a member sends to a program reaches that program
+alone; what
+a program sends reaches all members of this room; nothing leaves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, assert_never
+
+import msgspec
+from pycrdt import Doc
+
+from engineroom.errors import CloseCode, LimitExceeded, ProtocolError
+from engineroom.protocols import engine
+from engineroom.protocols import messages as m
+from engineroom.protocols.frames import Bundle
+
+from . import effects as e
+from . import programs as p
+from .address import Address
+from .cells import add_missing, lacks_any
+from .document import Document
+from .evaluations import Evaluations, any_unfinished, mark_lost
+from .intake import Intake
+from .limits import RoomLimits
+from .log import Log
+from .members import Member, MemberId, PausePoint
+from .plan import Plan
+from .presence import Presence
+from .requests import Requests
+from .terminals import Terminals
+from .turn import Turn
+from .values import Values
+
+PROTOCOL_VERSION = 1
+
+
+class Room:
+    """One room, open. Made by `loading.open_room` from what the store has of it."""
+
+    def __init__(
+        self,
+        address: Address,
+        plan: Plan,
+        document: Document,
+        log: Log,
+        *,
+        lineage: str,
+        limits: RoomLimits,
+    ) -> None:
+        self.address = address
+        self.plan = plan
+        self.lineage = lineage
+        self.document = document
+        self.log = log
+        self.members: dict[MemberId, Member] = {}
+        self._limits = limits
+        self._values = Values(limits.values, limits.value_bytes)
+        self._values.load(document.doc)
+        self._presence = Presence(limits.awareness_clients, limits.awareness_bytes)
+        self._terminals = Terminals(plan.terminals, limits.screen_bytes)
+        self._evaluations = Evaluations(plan, limits, self._whole_url)
+        self._intake = Intake(document, log, limits)
+        self._requests = Requests(
+            self._values, self._evaluations, self._terminals, self._presence, limits
+        )
+        self._newcomers: list[Member] = []
+        self._returning: list[tuple[Member, PausePoint]] = []
+        self._questions: list[tuple[MemberId, bytes]] = []
+        self._edits = self._first_edits()
+        self._frame_at = self._awareness_at = self._settle_at = 0.0
+        self._empty_since: float | None = None
+        self._ending = False
+        self.ended = False
+
+    # --- the turn ----------------------------------------------------------------------------
+
+    def receive(self, batch: Sequence[e.Input], now: float) -> list[e.Effect]:
+        """What is to be done about `batch`, in order. `now` is in seconds since the epoch and never decides order."""
+        turn = Turn(now)
+        for item in batch:
+            self._take(item, turn)
+        self._intake.apply(turn)
+        self._edit(turn)
+        self._tell(turn)
+        self._answer_questions(turn)
+        self._acknowledge(turn)
+        self._deliver(turn)
+        self._store(turn)
+        self._rest(turn)
+        return turn.effects
+
+    def _take(self, item: e.Input, turn: Turn) -> None:
+        match item:
+            case e.Received():
+                self._heard(item, turn)
+            case e.Joined():
+                self._join(item, turn)
+            case e.Left():
+                self._leave(item.member, turn)
+            case e.Paused():
+                self._pause(item.member)
+            case e.Resumed():
+                self._resume(item.member)
+            case e.Stored():
+                if self.log.stored(item.number):
+                    turn.mail.to_all(m.Trouble("saved", "Saved again."))
+            case e.StoreFailed():
+                if self.log.failed(item.reason, turn.now):
+                    text = "Changes cannot be saved at the moment. They are kept, and saved as soon as possible."
+                    turn.mail.to_all(m.Trouble("not_saved", text))
+            case e.Edit():
+                self._edits.append(item.change)
+            case e.Replanned():
+                self._replan(item.plan, turn)
+            case e.Woke():
+                pass
+            case e.Ending():
+                self._end(turn)
+            case _:
+                self._program_said(item, turn)
+
+    def _program_said(self, item: p.ProgramEvent, turn: Turn) -> None:
+        match item:
+            case p.TerminalWrote():
+                terminal = self._terminals.get(item.terminal)
+                if terminal is not None:
+                    terminal.wrote(item.data)
+            case p.TerminalExited():
+                terminal = self._terminals.get(item.terminal)
+                if terminal is not None:
+                    terminal.exited(item.reason)
+                    turn.mail.to_all(terminal.end_message())
+            case p.EngineChanged():
+                turn.order(*self._evaluations.changed(item))
+                turn.mail.to_all(m.EngineState(item.engine, item.state, item.reason))
+            case p.EngineSaid(event=engine.Completions() as completions):
+                self._requests.completed(completions, turn)
+            case p.EngineSaid():
+                turn.order(*self._evaluations.said(item.engine, item.event, turn.now))
+            case p.ProgramAsked():
+                self._requests.program_asked(item.connection, item.request, turn)
+            case p.ProgramGone():
+                self._values.forget_connection(item.connection)
+            case _:
+                assert_never(item)
+
+    # --- members -----------------------------------------------------------------------------
+
+    def _join(self, item: e.Joined, turn: Turn) -> None:
+        if len(self.members) >= self._limits.members:
+            reason = f"limit reached: members = {self._limits.members}"
+            turn.close(item.member, CloseCode.LIMIT_EXCEEDED, reason)
+            return
+        member = Member(item.member, item.user, item.access, item.dialect)
+        self.members[member.id] = member
+        self._newcomers.append(member)
+
+    def _leave(self, member: MemberId, turn: Turn) -> None:
+        if self.members.pop(member, None) is None:
+            return
+        self._newcomers = [each for each in self._newcomers if each.id != member]
+        self._returning = [each for each in self._returning if each[0].id != member]
+        self._presence.leave(member, turn.now)
+        self._requests.forget(member, turn)
+        self.log.forget(member)
+
+    def _pause(self, member_id: MemberId) -> None:
+        member = self.members.get(member_id)
+        if member is not None and member.paused_at is None:
+            member.paused_at = PausePoint(self.document.state_vector(), self._values.revision)
+
+    def _resume(self, member_id: MemberId) -> None:
+        member = self.members.get(member_id)
+        if member is not None and member.paused_at is not None:
+            self._returning.append((member, member.paused_at))
+            member.paused_at = None
+
+    def _heard(self, item: e.Received, turn: Turn) -> None:
+        member = self.members.get(item.member)
+        if member is None:
+            return
+        match item.message:
+            case m.SyncStep1(state_vector):
+                self._questions.append((member.id, state_vector))
+            case m.SyncStep2(update) | m.SyncUpdate(update):
+                self._intake.receive(member, update, turn)
+            case m.AwarenessUpdate():
+                self._present(member, item.message, turn)
+            case m.QueryAwareness():
+                turn.mail.to(member.id, self._presence.snapshot() or m.AwarenessUpdate(()))
+            case _:
+                self._requests.receive(member, item.message, turn)
+
+    def _present(self, member: Member, update: m.AwarenessUpdate, turn: Turn) -> None:
+        try:
+            self._presence.receive(member.id, update, turn.now)
+        except LimitExceeded as error:
+            turn.close(member.id, CloseCode.LIMIT_EXCEEDED, str(error))
+
+    # --- the page and the end ----------------------------------------------------------------
+
+    def _first_edits(self) -> list[Callable[[Doc[Any]], None]]:
+        doc, plan = self.document.doc, self.plan
+        edits: list[Callable[[Doc[Any]], None]] = []
+        if any_unfinished(doc):
+            edits.append(mark_lost)
+        if lacks_any(doc, plan):
+            edits.append(lambda doc: add_missing(doc, plan))
+        return edits
+
+    def _replan(self, plan: Plan, turn: Turn) -> None:
+        if plan.version == self.plan.version:
+            return
+        self.plan = plan
+        self._evaluations.replan(plan)
+        self._terminals.replan(plan.terminals)
+        self._edits.append(lambda doc: add_missing(doc, plan))
+        turn.mail.to_all(m.PageChanged(plan.version))
+
+    def _end(self, turn: Turn) -> None:
+        self._ending = True
+        self._evaluations.lose("The server was stopped while this was running.")
+        for member in self.members:
+            turn.close(member, CloseCode.SERVICE_RESTART, "the server is restarting")
+
+    # --- the document ------------------------------------------------------------------------
+
+    def _edit(self, turn: Turn) -> None:
+        """The room's own edits, in one transaction, when there is something to write."""
+        edits, self._edits = self._edits, []
+        frame = self._evaluations.stale or (
+            self._evaluations.pending and turn.now >= self._frame_at
+        )
+        settle = self._values.unsettled and (self._ending or 0 < self._settle_at <= turn.now)
+        kept: list[e.KeepOutput] = []
+
+        def change(doc: Doc[Any]) -> None:
+            for edit in edits:
+                edit(doc)
+            if frame:
+                kept.extend(self._evaluations.write(doc))
+            if settle:
+                self._values.settle(doc)
+
+        if edits or frame or settle:
+            update = self.document.edit(change)
+            if update is not None:
+                turn.mail.to_all(m.SyncUpdate(update))
+                self.log.add(update, "", turn.now)
+        turn.effects.extend(kept)
+        if frame:
+            self._frame_at = turn.now + self._limits.output_frame_seconds
+        if settle:
+            self._settle_at = 0.0
+        elif self._values.unsettled and not self._settle_at:
+            self._settle_at = turn.now + self._limits.settle_seconds
+
+    def _store(self, turn: Turn) -> None:
+        append = self.log.next_append(turn.now)
+        if append is not None:
+            turn.effects.append(append)
+        elif self.log.compact_due(self._limits.compact_bytes) and not self.document.waiting:
+            snapshot = self.document.encoded()
+            self.log.compacted(len(snapshot))
+            turn.effects.append(e.Compact(snapshot, self.log.durable))
+
+    # --- mail --------------------------------------------------------------------------------
+
+    def _tell(self, turn: Turn) -> None:
+        """What has gathered in the tables, then the newcomers and those who come back."""
+        if self._presence.changed and turn.now >= self._awareness_at:
+            update = self._presence.take_changes(turn.now)
+            if update is not None:
+                turn.mail.to_all(update)
+            self._awareness_at = turn.now + self._limits.awareness_tick_seconds
+        for terminal in self._terminals:
+            news = terminal.take_news()
+            if news:
+                turn.mail.to_all(m.TerminalOutput(terminal.plan.name, news))
+        newcomers, self._newcomers = self._newcomers, []
+        for member in newcomers:
+            turn.mail.joined(member.id)
+            turn.mail.to(member.id, self._welcome(member))
+            turn.mail.to(member.id, m.SyncStep1(self.document.state_vector()))
+            self._show_tables(member, 0, turn)
+        returning, self._returning = self._returning, []
+        for member, since in returning:
+            turn.mail.joined(member.id)
+            turn.mail.to(member.id, m.SyncUpdate(self.document.difference(since.state_vector)))
+            self._show_tables(member, since.revision, turn)
+
+    def _show_tables(self, member: Member, revision: int, turn: Turn) -> None:
+        snapshot = self._presence.snapshot()
+        if snapshot is not None:
+            turn.mail.to(member.id, snapshot)
+        for changed in self._values.since(revision):
+            turn.mail.to(member.id, changed)
+        for name, state, reason in self._evaluations.engine_states():
+            turn.mail.to(member.id, m.EngineState(name, state, reason))
+        for terminal in self._terminals:
+            turn.mail.to(member.id, terminal.screen())
+            if terminal.ended:
+                turn.mail.to(member.id, terminal.end_message())
+        if self.log.failing:
+            turn.mail.to(
+                member.id, m.Trouble("not_saved", "Changes cannot be saved at the moment.")
+            )
+
+    def _welcome(self, member: Member) -> m.Welcome:
+        facts = {
+            "protocol": PROTOCOL_VERSION,
+            "member": member.id,
+            "address": str(self.address),
+            "lineage": self.lineage,
+            "version": self.plan.version,
+            "rights": member.access.rights,
+            "user": {"id": member.user.id},
+            "terminals": self._terminals.names,
+            "engines": [name for name, _, _ in self._evaluations.engine_states()],
+            "limits": {"frame_bytes": self._limits.update_bytes},
+        }
+        return m.Welcome(msgspec.json.encode(facts).decode())
+
+    def _answer_questions(self, turn: Turn) -> None:
+        questions, self._questions = self._questions, []
+        for member, state_vector in questions:
+            try:
+                difference = self.document.difference(state_vector)
+            except ProtocolError as error:
+                turn.close(member, CloseCode.PROTOCOL_ERROR, error.reason)
+            else:
+                turn.mail.to(member, m.SyncStep2(difference))
+
+    def _acknowledge(self, turn: Turn) -> None:
+        for member, message in self.log.take_acknowledgements():
+            turn.mail.to(member, message)
+
+    def _deliver(self, turn: Turn) -> None:
+        letters = []
+        for member, bundle in turn.mail.deliver(self.members.values()):
+            if member.paused_at is None:
+                if member.held:
+                    bundle = Bundle((*member.held, *bundle.payloads))
+                    member.held, member.held_bytes = [], 0
+                letters.append((member.id, bundle))
+                continue
+            member.held += bundle.payloads
+            member.held_bytes += sum(map(len, bundle.payloads))
+            if member.held_bytes > self._limits.held_bytes:
+                reason = f"too slow: held_bytes = {self._limits.held_bytes}"
+                turn.close(member.id, CloseCode.TOO_SLOW, reason)
+        if letters:
+            turn.effects.append(e.Send(tuple(letters)))
+        turn.effects.extend(turn.closes)
+
+    # --- rest --------------------------------------------------------------------------------
+
+    def _rest(self, turn: Turn) -> None:
+        """When to wake again; or the end, when there is nobody and nothing more to do."""
+        self._empty_since = None if self.members else (self._empty_since or turn.now)
+        leave_at = self._leave_at()
+        if leave_at is not None and (self._ending or turn.now >= leave_at):
+            if self._values.unsettled or self._evaluations.pending:
+                self._settle_at = self._frame_at = turn.now
+            elif self.log.settled:
+                self.ended = True
+                turn.effects.append(e.End())
+                return
+        times = [leave_at, self.log.retry_at, self._settle_at or None]
+        if self._evaluations.pending:
+            times.append(self._frame_at)
+        if self._presence.changed:
+            times.append(self._awareness_at)
+        due = [time for time in times if time is not None]
+        turn.effects.append(e.Wake(min(due) if due else None))
+
+    def _leave_at(self) -> float | None:
+        """When the room may end, if nobody comes."""
+        if self._ending:
+            return 0.0
+        if self._empty_since is None:
+            return None
+        linger = self.plan.linger_seconds
+        if linger is None:
+            linger = self._limits.linger_seconds
+        if self._evaluations.busy:
+            linger = max(linger, self._limits.evaluation_seconds)
+        return self._empty_since + linger
+
+    def _whole_url(self, evaluation: str, index: int) -> str:
+        return f"/-/outputs/{evaluation}/{index}/{self.address.url}"

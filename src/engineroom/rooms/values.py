@@ -1,0 +1,147 @@
+"""Values: what a room's widgets and programs exchange. The last value of an address is kept.
+
+The table here is the truth while the room is open; the document's root Map `values` is its shadow on disk, written by
+the room alone, at most once in `settle_seconds`, so that a slider's journey does not become history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from pycrdt import Doc, Map
+
+from engineroom.errors import LimitExceeded
+from engineroom.protocols.messages import Value, ValueChanged, ValueKind
+
+from .address import check_value_address
+
+ROOT = "values"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A value and the revision at which it was set."""
+
+    value: Value
+    revision: int
+
+
+class Values:
+    """Values by address: at most `max_count`, each of at most `max_bytes`."""
+
+    def __init__(self, max_count: int, max_bytes: int) -> None:
+        self.revision = 0
+        self._kept: dict[str, Kept] = {}
+        self._unsettled: dict[str, None] = {}
+        self._watches: dict[int, dict[str, None]] = {}
+        self._max_count = max_count
+        self._max_bytes = max_bytes
+
+    def get(self, address: str) -> Value | None:
+        """The value at `address`."""
+        kept = self._kept.get(address)
+        return kept.value if kept else None
+
+    def set(self, address: str, value: Value) -> ValueChanged:
+        """Keep `value`; returns what is to be told.
+
+        Raises:
+            AddressError: `address` may not name a value.
+            LimitExceeded: the value is too large, or there are too many.
+        """
+        check_value_address(address)
+        if len(value.data) > self._max_bytes:
+            raise LimitExceeded("value_bytes", self._max_bytes)
+        if address not in self._kept and len(self._kept) >= self._max_count:
+            raise LimitExceeded("values", self._max_count)
+        self.revision += 1
+        self._kept[address] = Kept(value, self.revision)
+        self._unsettled[address] = None
+        return ValueChanged(address, self.revision, value)
+
+    def since(self, revision: int) -> Iterator[ValueChanged]:
+        """All values that were set after `revision`, oldest first."""
+        news = [(k.revision, a, k.value) for a, k in self._kept.items() if k.revision > revision]
+        for number, address, value in sorted(news, key=lambda item: item[0]):
+            yield ValueChanged(address, number, value)
+
+    # --- programs that watch -----------------------------------------------------------------
+
+    def watch(self, connection: int, pattern: str) -> list[tuple[str, Value | None]]:
+        """Tell `connection` of `pattern` from now on; returns what it covers now.
+
+        `pattern` is an address, or ends with `/*`: all below it.
+
+        Raises:
+            AddressError: it is neither.
+            LimitExceeded: the connection watches too much.
+        """
+        below = pattern.removesuffix("*") if pattern.endswith("/*") else None
+        if below is None:
+            check_value_address(pattern)
+        elif below != "/":
+            check_value_address(below.rstrip("/"))
+        watches = self._watches.setdefault(connection, {})
+        if pattern not in watches and len(watches) >= self._max_count:
+            raise LimitExceeded("values", self._max_count)
+        watches[pattern] = None
+        if below is None:
+            return [(pattern, self.get(pattern))]
+        return [(a, k.value) for a, k in self._kept.items() if a.startswith(below)]
+
+    def unwatch(self, connection: int, pattern: str) -> None:
+        """Undo `watch`; nothing happens when there was none."""
+        self._watches.get(connection, {}).pop(pattern, None)
+
+    def forget_connection(self, connection: int) -> None:
+        """The program's connection has ended."""
+        self._watches.pop(connection, None)
+
+    def watchers(self, address: str) -> list[int]:
+        """The connections that are told of `address`."""
+        parts = address.split("/")
+        patterns = {address} | {"/".join(parts[:n]) + "/*" for n in range(1, len(parts))}
+        return [c for c, watches in self._watches.items() if not patterns.isdisjoint(watches)]
+
+    # --- the shadow in the document ----------------------------------------------------------
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether the document's shadow is behind."""
+        return bool(self._unsettled)
+
+    def settle(self, doc: Doc[Any]) -> None:
+        """Write what has changed into the document; to be called inside a transaction."""
+        shadow = doc.get(ROOT, type=Map)
+        for address in self._unsettled:
+            value = self._kept[address].value
+            plain: Any = (
+                value.data if value.kind is ValueKind.BYTES else msgspec.json.decode(value.data)
+            )
+            shadow[address] = plain
+        self._unsettled.clear()
+
+    def load(self, doc: Doc[Any]) -> None:
+        """Take over what an earlier opening of the room left in the document."""
+        shadow = doc.get(ROOT, type=Map).to_py() or {}
+        for address, plain in list(shadow.items())[: self._max_count]:
+            if isinstance(plain, bytes | bytearray):
+                value = Value(ValueKind.BYTES, bytes(plain))
+            else:
+                value = Value(ValueKind.JSON, msgspec.json.encode(whole_numbers(plain)))
+            self.revision += 1
+            self._kept[address] = Kept(value, self.revision)
+
+
+def whole_numbers(plain: Any) -> Any:
+    """`plain` with 3.0 as 3: a CRDT document keeps JavaScript's numbers, which know no difference."""
+    if isinstance(plain, float) and plain.is_integer():
+        return int(plain)
+    if isinstance(plain, list):
+        return [whole_numbers(item) for item in plain]
+    if isinstance(plain, dict):
+        return {key: whole_numbers(item) for key, item in plain.items()}
+    return plain
