@@ -1,12 +1,14 @@
 """The contents of an update's items: how long each is, and that it can be read.
 
-One table, kind to reader. A reader takes the content and returns its length in clock ticks: UTF-16 units for text,
-elements for sequences, 1 for anything else. Accepted is only what Yjs 13 and yrs read alike, which leaves out
+One table, kind to reader. A reader takes the content and returns its length in clock ticks: UTF-16
+units for text, elements for sequences, 1 for anything else. Accepted is only what Yjs 13 and yrs
+read alike, which leaves out
  - kind 2, JSON of Yjs before 13: yrs reads one string too many;
  - the type XmlHook: yrs does not read its name, and never sends it;
  - types past XmlText (weak links, yrs' own): Yjs 13 fails on them.
 
-Source: yjs `structs/Content*.js`; yrs 0.27 `block.rs`, `any.rs`, tried against pycrdt 0.14.13 (yrs 0.28).
+Source: yjs `structs/Content*.js`; yrs 0.27 `block.rs`, `any.rs`, tried against pycrdt 0.14.13 (yrs
+0.28).
 """
 
 from __future__ import annotations
@@ -38,16 +40,16 @@ def utf16_units(text: str) -> int:
 
 
 def _read_json(reader: Reader) -> None:
-    """JSON as yrs takes it: no lone surrogates, no number past a double's range, a bounded depth."""
+    """Passes over JSON, as far as yrs takes it: no lone surrogate, no number that it cannot hold."""
     start = reader.position
     try:
         value = _JSON.decode(reader.var_string())
     except (msgspec.DecodeError, RecursionError) as error:
         raise ProtocolError(f"the content at byte {start} is not JSON: {error}") from None
-    _check_depth(value)
+    _check_json(value)
 
 
-def _check_depth(value: object) -> None:
+def _check_json(value: object) -> None:
     level = [value]
     for _ in range(MAX_NESTING + 1):
         inner: list[object] = []
@@ -56,6 +58,8 @@ def _check_depth(value: object) -> None:
                 inner += entry
             elif isinstance(entry, dict):
                 inner += entry.values()
+            elif isinstance(entry, int) and 2**63 <= entry < 2**64:
+                raise ProtocolError(f"the whole number {entry} in JSON is past 2**63 - 1")
         if not inner:
             return
         level = inner

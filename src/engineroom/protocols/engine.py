@@ -14,9 +14,7 @@ import msgspec
 from engineroom.errors import ProtocolError
 
 MAX_LINE_BYTES: Final = 2**24
-"""The longest line, its end included: 16 MiB hold a figure of 12 MB in base64. Readers stop there,
-and the engine is ended.
-"""
+"""The longest line, its end included: 16 MiB hold a figure of 12 MB in base64. Readers stop there."""
 
 
 class Evaluate(msgspec.Struct, frozen=True, tag="evaluate"):
@@ -146,6 +144,7 @@ def decode_event(line: bytes) -> Event:
             f"the engine sent a line of {len(line)} bytes; at most {MAX_LINE_BYTES}"
         )
     try:
-        return _DECODER.decode(line)
+        event: Event = _DECODER.decode(line)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise ProtocolError(f"the engine sent a line that is no event: {error}") from None
+    return event

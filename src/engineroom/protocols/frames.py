@@ -1,4 +1,5 @@
-"""Messages as they travel: unmasked binary WebSocket frames, joined so that one write carries a whole loop turn.
+"""Messages as they travel: unmasked binary WebSocket frames, joined so that one write carries a
+whole loop turn.
 
 Source: RFC 6455 section 5.2.
 """
@@ -11,7 +12,8 @@ _BINARY: Final = b"\x82"  # FIN, and opcode 2: a whole binary message
 
 
 def frame_header(length: int) -> bytes:
-    """What stands before a payload of `length` bytes: opcode, and the length in 7, 16 or 64 bits."""
+    """What stands before a payload of `length` bytes: opcode, and the length in 7, 16 or 64
+    bits."""
     if length < 126:
         return _BINARY + bytes([length])
     if length < 65_536:
@@ -22,8 +24,9 @@ def frame_header(length: int) -> bytes:
 class Bundle:
     """Payloads to be sent in this order, to one member or to many; immutable.
 
-    `payloads` serves transports that frame by themselves (ASGI). `wire` is the payloads as joined frames, built when
-    it is first asked for and then kept, so that all receivers are written the same bytes.
+    `payloads` serves transports that frame by themselves (ASGI). `wire` is the payloads as joined
+    frames, built when it is first asked for and then kept, so that all receivers are written the
+    same bytes.
     """
 
     __slots__ = ("_wire", "payloads")

@@ -6,9 +6,9 @@
     buf        varUint length in bytes, then the bytes
     any        a tag byte from 127 (undefined) down to 116 (bytes), then the content
 
-Knows bytes alone, no message. Every read is bounded by the bytes that are there: a short read, a number that JavaScript
-cannot hold, text that is not UTF-8 and nesting past `MAX_NESTING` are each a `ProtocolError`. Numbers need not be in
-their shortest form, as lib0 itself does not ask for it.
+Knows bytes alone, no message. Every read is bounded by the bytes that are there: a short read, a
+number that JavaScript cannot hold, text that is not UTF-8 and nesting past `MAX_NESTING` are each a
+`ProtocolError`. Numbers need not be in their shortest form, as lib0 itself does not ask for it.
 
 Source: lib0 (npm), `encoding.js` and `decoding.js`.
 """
@@ -25,11 +25,11 @@ MAX_INTEGER: Final = 2**53 - 1
 """JavaScript's largest exact integer; lib0 refuses more."""
 
 MAX_NESTING: Final = 100
-"""Depth of arrays and maps in an `any`. Yrs decodes them by recursion: a million levels overflow its stack and end the
-process. Its own limit for JSON is 127."""
+"""Depth of arrays and maps in an `any`. Yrs decodes them by recursion: a million levels overflow
+its stack and end the process. Its own limit for JSON is 127."""
 
 AnyValue: TypeAlias = (
-    "None | bool | int | float | str | bytes | list[AnyValue] | dict[str, AnyValue]"
+    "bool | int | float | str | bytes | list[AnyValue] | dict[str, AnyValue] | None"
 )
 
 
@@ -135,7 +135,8 @@ class Reader:
         return {self.var_string(): self._any(depth - 1) for _ in range(self.count(2))}
 
     def count(self, least_bytes: int = 1) -> int:
-        """A varUint that counts what follows, each at least `least_bytes` long; so it never exceeds what is there."""
+        """A varUint that counts what follows, each at least `least_bytes` long; so it never exceeds
+        what is there."""
         start = self.position
         count = self.var_uint()
         if count * least_bytes > self.remaining:
@@ -149,7 +150,8 @@ class Reader:
 
     def _short(self, count: int) -> ProtocolError:
         return ProtocolError(
-            f"the message ends early: {count} bytes needed at byte {self.position}, {self.remaining} left"
+            f"the message ends early: {count} bytes needed at byte {self.position}, "
+            f"{self.remaining} left"
         )
 
 
@@ -213,12 +215,14 @@ def buf(data: bytes) -> bytes:
 
 
 def var_string(text: str) -> bytes:
-    """`text` with its length in bytes before it. A lone surrogate, which UTF-8 cannot hold, becomes `?`."""
+    """`text` with its length in bytes before it. A lone surrogate, which UTF-8 cannot hold, becomes
+    `?`."""
     return buf(text.encode("utf-8", "replace"))
 
 
 def any_value(value: AnyValue) -> bytes:
-    """`value` as an `any`. Whole numbers past `MAX_INTEGER` travel as 64-bit integers (JavaScript's BigInt)."""
+    """`value` as an `any`. Whole numbers past `MAX_INTEGER` travel as 64-bit integers (JavaScript's
+    BigInt)."""
     match value:
         case None:
             return b"\x7e"

@@ -91,13 +91,14 @@ ToProgram: TypeAlias = ValueIs | Ok | Failed
 
 
 class LineError(ProtocolError):
-    """A line that is no request. `id` is the request's, where it could be read: `Failed(error.reason,
-    error.id)` answers it.
+    """A line that is no request, answered by `Failed(error.reason, error.id)`.
+
+    `id` is the request's, None where there was none or it could not be read.
     """
 
-    def __init__(self, reason: str, id: RequestId = None) -> None:
+    def __init__(self, reason: str, request_id: RequestId = None) -> None:
         super().__init__(reason)
-        self.id = id
+        self.id = request_id
 
 
 # --- reading ---------------------------------------------------------------------------------

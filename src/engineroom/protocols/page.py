@@ -1,11 +1,13 @@
-"""The page dialect, `engineroom.v1`: the Yjs framing, and message types from 100 up. One message a frame.
+"""The page dialect, `engineroom.v1`: the Yjs framing, and message types from 100 up. One message a
+frame.
 
-Two tables say it all: what members send and what rooms send, each a line with the type's number, the message, and its
-fields in the order of the wire. The first are read with bounds; the second come from our own server, where a frame's
-size is bound enough. Types 0, 1 and 3 are those of `yjs`.
+Two tables say it all: what members send and what rooms send, each a line with the type's number,
+the message, and its fields in the order of the wire. The first are read with bounds; the second
+come from our own server, where a frame's size is bound enough. Types 0, 1 and 3 are those of `yjs`.
 
-Unlike a Yjs client's, a page's unknown type is an error here: the server delivers the page's program itself, so the two
-agree. The other way round, `decode_to_member` passes over what it does not know, so that a client may be older.
+Unlike a Yjs client's, a page's unknown type is an error here: the server delivers the page's
+program itself, so the two agree. The other way round, `decode_to_member` passes over what it does
+not know, so that a client may be older.
 """
 
 from __future__ import annotations
@@ -49,10 +51,12 @@ SUBPROTOCOL: Final = "engineroom.v1"
 """What a page asks for in `Sec-WebSocket-Protocol`."""
 
 MAX_NAME_BYTES: Final = 255
-"""Addresses, names of cells, engines and terminals, ids of evaluations: as long as a room's address may be."""
+"""Addresses, names of cells, engines and terminals, ids of evaluations: as long as a room's address
+may be."""
 
 MAX_CODE_BYTES: Final = 2**20
-"""One cell's code. Notebooks' longest cells are some 100 kB; it is queued and copied to the engine."""
+"""One cell's code. Notebooks' longest cells are some 100 kB; it is queued and copied to the
+engine."""
 
 MAX_INPUT_BYTES: Final = 2**16
 """One answer to `input()`. A terminal's own line holds 4 KiB."""
@@ -138,7 +142,8 @@ _BLOB: Final = _blob()
 
 
 class _Codec:
-    """One type of message: its number, its class, and its fields in the order of wire and class alike."""
+    """One type of message: its number, its class, and its fields in the order of wire and class
+    alike."""
 
     __slots__ = ("fields", "kind", "names", "number", "prefix")
 
@@ -201,7 +206,8 @@ _TO_MEMBER_WRITERS: Final = _writers(_TO_MEMBER)
 
 
 class PageDialect:
-    """What Engineroom's own pages speak. A `Dialect`, and with the two methods at its end the client's side of it."""
+    """What Engineroom's own pages speak. A `Dialect`, and with the two methods at its end the
+    client's side of it."""
 
     name = "page"
 
@@ -209,7 +215,8 @@ class PageDialect:
         """The message that a member sent in one frame.
 
         Raises:
-            ProtocolError: an unknown type or one that only rooms send, a short frame, trailing bytes, a bound exceeded.
+            ProtocolError: an unknown type or one that only rooms send, a short frame, trailing
+            bytes, a bound exceeded.
         """
         reader = Reader(frame)
         number = reader.var_uint()
@@ -225,7 +232,8 @@ class PageDialect:
         return _TO_MEMBER_WRITERS[type(message)](message)
 
     def decode_to_member(self, frame: bytes) -> ToMember | None:
-        """The message that a room sent in one frame; None for a type that this client is too old to know.
+        """The message that a room sent in one frame; None for a type that this client is too old to
+        know.
 
         Raises:
             ProtocolError: a short frame, trailing bytes, text that is not UTF-8.

@@ -1,17 +1,21 @@
 """What an update carries, and what it needs, read from its bytes alone (V1).
 
-The law: what `read_update` accepts, a document with the needed state takes whole, and can be encoded afterwards. pycrdt
-applies without validating: some updates are accepted and make every later encoding panic, some end the process. So
-nothing reaches a document that was not read here first. Knows bytes; a document's content it does not know, so what
-only shows against that (see `docs/reference/updates.md`) stays with the room:
- - an item whose parent or neighbours are in the document but are no shared type, or not of one parent;
- - an item or a deletion that splits a surrogate pair of a text in the document;
- - other content for clocks that the document already has.
+The law: what `read_update` accepts, a document with the needed state takes whole, and can be encoded
+afterwards. pycrdt applies without validating: some updates are accepted and make every later encoding
+panic, some end the process. So nothing reaches a document that was not read here first.
 
-    update  = varUint clients, each: varUint structs, varUint client, varUint first clock, structs; then deletions
-    struct  = 00 varUint length (collected) | 0a varUint length (skipped) | item
-    item    = info, [origin], [right origin], [parent, [key]] when there is neither, content
-    info    = 80 origin + 40 right origin + 20 key + kind of content (see `contents`)
+Knows bytes, not a document's content. What shows only against that content stays with the room, which
+must expect an error, a panic or damage from it:
+ - an item whose parent in the document is no shared type, or whose neighbours have another parent;
+ - an item or a deletion that splits a surrogate pair of a text in the document (see `is_whole`);
+ - other content for clocks that the document already has;
+ - shared types nested tens of thousands deep over many updates, whose deletion ends the process.
+
+    update    = varUint clients, each: varUint structs, varUint client, varUint first clock, structs;
+                then deletions
+    struct    = 00 varUint length (collected) | 0a varUint length (skipped) | item
+    item      = info, [origin], [right origin], [parent, [key]] where there is neither, content
+    info      = 80 origin + 40 right origin + 20 key + kind of content (see `contents`)
     deletions = varUint clients, each: varUint client, varUint ranges, each: varUint clock, varUint length
 
 Source: yjs `utils/encoding.js`, `structs/Item.js`, `utils/DeleteSet.js`.
@@ -32,7 +36,7 @@ from .contents import CONTENTS, DELETED, TYPE, utf16_units
 from .lib0 import MAX_INTEGER, Reader
 
 MAX_CLOCK: Final = 2**31 - 1
-"""yrs keeps clocks in 32 bits and subtracts them as signed. A client gets there after two billion characters."""
+"""yrs keeps clocks in 32 bits and subtracts them as signed. Nobody types two billion characters."""
 
 ClockRange: TypeAlias = tuple[int, int, int]
 """Client, first clock, and the clock after the last."""
@@ -49,27 +53,32 @@ _KIND: Final = 0x1F
 class UpdateSummary:
     """What an update says about clocks. All three are sorted and free of overlaps.
 
-    `inserts` are the ranges that it carries, `deletes` those that it deletes. `needs` has, for a client, the clock
-    that a document's state vector must have reached for the update to integrate wholly; what the update itself brings
-    is not needed.
+    `inserts` are the ranges that it carries, `deletes` those that it deletes. `needs` has, for a
+    client, the clock that a document's state vector must have reached for the update to integrate
+    wholly; what the update itself brings is not needed. `types` counts the shared types that it
+    carries: as many may be nested in one another, and yrs collects a deleted one by recursion, at
+    some 200 bytes of stack a level.
     """
 
     inserts: tuple[ClockRange, ...]
     needs: tuple[tuple[int, int], ...]
     deletes: tuple[ClockRange, ...]
+    types: int = 0
 
 
 def read_update(update: bytes) -> UpdateSummary:
     """The summary of one V1 update.
 
     Raises:
-        ProtocolError: malformed, unsupported, or such that a document which takes it would be damaged.
+        ProtocolError: malformed, unsupported, or such that it would damage a document.
     """
     return _read_typing(update) or _read_erasing(update) or _Walk(update).summary()
 
 
 def read_state_vector(state_vector: bytes) -> dict[int, int]:
-    """The clock that each client has reached, from a state vector (V1): varUint n, n times varUint client, varUint clock.
+    """The clock that each client has reached.
+
+    A state vector is varUint n, n times varUint client, varUint clock (V1).
 
     Raises:
         ProtocolError: malformed, a client named twice, or a clock out of range.
@@ -86,9 +95,25 @@ def read_state_vector(state_vector: bytes) -> dict[int, int]:
     return clocks
 
 
+def is_whole(encoding: bytes, state_vector: bytes) -> bool:
+    """Whether a document's full encoding carries all that the document's state vector names.
+
+    yrs's does not once an update has split a surrogate pair, which Yjs clients may do: text of length 0 stands in
+    for the second half, and every later clock of that client moves. Log records replaced by such a snapshot are lost.
+    """
+    try:
+        inserts = read_update(encoding).inserts
+    except ProtocolError:
+        return False
+    carried = {client: end for client, start, end in inserts if start == 0}
+    named = read_state_vector(state_vector)
+    return carried == {client: clock for client, clock in named.items() if clock}
+
+
 # --- the common cases ------------------------------------------------------------------------
-# Nearly every update is one person's keystroke: one text item beside another, or one deletion. These two shapes are
-# read by a pattern, three times as fast; what is in any way odd is left to the walk, which then says what is wrong.
+# Nearly every update is one person's keystroke: one text item beside another, or one deletion. These
+# two shapes are read by a pattern, three times as fast as by the walk. What is in any way odd is left
+# to the walk, which then says what is wrong.
 
 _VAR: Final = rb"([\x80-\xff]{0,7}[\x00-\x7f])"
 _TYPING: Final = re.compile(
@@ -147,7 +172,7 @@ def _read_erasing(update: bytes) -> UpdateSummary | None:
 
 
 class _Link(NamedTuple):
-    """The item of `client` at `clock` refers to the one of `target` at `target_clock`; `parent`: as its parent."""
+    """The item of `client` at `clock` names the one of `target` at `target_clock`, perhaps as its parent."""
 
     client: int
     clock: int
@@ -157,7 +182,7 @@ class _Link(NamedTuple):
 
 
 class _Structs:
-    """The structs of one client in an update: first clocks and kinds, and the ranges without gaps that they make."""
+    """One client's structs: their first clocks and kinds, and the ranges without gaps that they make."""
 
     __slots__ = ("clocks", "ends", "kinds", "starts")
 
@@ -207,7 +232,8 @@ class _Walk:
         reader.finish()
         self._check_parents()
         _check_order(self._structs, self._links)
-        return UpdateSummary(self._inserts(), self._needs(), self._deleted())
+        types = sum(structs.kinds.count(TYPE) for structs in self._structs.values())
+        return UpdateSummary(self._inserts(), self._needs(), self._deleted(), types)
 
     # reading
 
@@ -223,10 +249,8 @@ class _Walk:
         structs = self._structs[client] = _Structs()
         for _ in range(count):
             info = reader.byte()
-            if info in (_GC, _SKIP):
-                length = reader.var_uint()
-            else:
-                length = self._read_item(info, client, clock)
+            plain = info in (_GC, _SKIP)
+            length = reader.var_uint() if plain else self._read_item(info, client, clock)
             end = clock + length
             if length == 0 or end > MAX_CLOCK:
                 raise ProtocolError(
@@ -346,9 +370,9 @@ def _check_order(structs: dict[int, _Structs], links: list[_Link]) -> None:
     """Refuses items that wait for one another in a circle: no document would ever take them."""
     waiting: dict[int, deque[_Link]] = defaultdict(deque)
     for link in links:
-        if link.target != link.client and link.target in structs:
-            if structs[link.target].start_of_range(link.target_clock) is not None:
-                waiting[link.client].append(link)
+        brings = structs.get(link.target) if link.target != link.client else None
+        if brings is not None and brings.start_of_range(link.target_clock) is not None:
+            waiting[link.client].append(link)
     asleep: dict[int, list[tuple[int, int]]] = defaultdict(list)  # heaps of clock, client
     ready = list(waiting)
     while ready:

@@ -5,9 +5,10 @@
     02 auth            from servers only, and only logged by clients
     03 query awareness nothing more
 
-A frame of any other type is ignored, as y-websocket's own servers ignore it: clients derived from it send types of their
-own (y-sweet 102, JupyterLab a type 2 that is no auth) and still expect to be served. What is within a known type must be right.
-Updates and state vectors pass through here unread; `updates` reads them.
+A frame of any other type is ignored, as y-websocket's own servers ignore it: clients derived from
+it send types of their own (y-sweet 102, JupyterLab a type 2 that is no auth) and still expect to be
+served. What is within a known type must be right. Updates and state vectors pass through here
+unread; `updates` reads them.
 
 Source: y-protocols (npm) `sync.js`, `awareness.js`; y-websocket (npm) `y-websocket.js`.
 """
@@ -39,7 +40,8 @@ AWARENESS: Final = 1
 QUERY_AWARENESS: Final = 3
 
 MAX_AWARENESS_STATES: Final = 10_000
-"""States in one message. After a reconnect a client may send every state it knows, so this is above any room's members."""
+"""States in one message. After a reconnect a client may send every state it knows, so this is above
+any room's members."""
 
 MAX_AWARENESS_STATE_BYTES: Final = 65_536
 """One client's presence: a name, a colour and a cursor take some 300 bytes."""
@@ -91,7 +93,7 @@ def _read_state(reader: Reader) -> AwarenessState:
     text = reader.var_string()
     if reader.position - start > MAX_AWARENESS_STATE_BYTES:
         raise ProtocolError(
-            f"the awareness state of client {client} is longer than {MAX_AWARENESS_STATE_BYTES} bytes"
+            f"awareness of client {client} is longer than {MAX_AWARENESS_STATE_BYTES} bytes"
         )
     check_json(text, f"the awareness state of client {client}")
     return AwarenessState(client, clock, text)
@@ -130,7 +132,8 @@ WRITERS: Final[dict[type, Callable[..., bytes]]] = {
 
 
 class YjsDialect:
-    """What any Yjs client speaks: documents and presence, no word for values and programs. A `Dialect`."""
+    """What any Yjs client speaks: documents and presence, no word for values and programs. A
+    `Dialect`."""
 
     name = "yjs"
 
@@ -138,7 +141,8 @@ class YjsDialect:
         """The message in one frame; None for a type that servers ignore.
 
         Raises:
-            ProtocolError: an empty or short frame, trailing bytes, a bound exceeded, a state that is not JSON.
+            ProtocolError: an empty or short frame, trailing bytes, a bound exceeded, a state that
+            is not JSON.
         """
         reader = Reader(frame)
         read = READERS.get(reader.var_uint())

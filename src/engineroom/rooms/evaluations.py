@@ -6,6 +6,7 @@ written in the turn in which they happen, outputs a frame at a time.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ State: TypeAlias = Literal["queued", "running", "done", "failed", "interrupted",
 REMEMBERED = (
     1_000  # ids of evaluations, so that one asked for again after a reconnection is not run again
 )
+EVALUATION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LOST = "The server stopped while this was running."
 
 
@@ -144,11 +146,13 @@ class Evaluations:
         """Queue `code` as `cell`; nothing happens when this evaluation was asked for before.
 
         Raises:
-            ProgramError: the page has no such cell.
+            ProgramError: the page has no such cell, or `evaluation` can be no id.
             LimitExceeded: too much waits for the engine already, or the code is too long.
         """
         if evaluation in self._recent:
             return []
+        if not EVALUATION_ID.fullmatch(evaluation):
+            raise ProgramError("an evaluation's id has 1 to 64 letters, digits, '-' or '_'")
         plan = self._cells.get(cell)
         if plan is None:
             raise ProgramError(f"this page has no cell {cell!r}")

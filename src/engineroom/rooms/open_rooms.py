@@ -426,6 +426,7 @@ class _OpenRoom:
     def _part(self, code: CloseCode, reason: str) -> None:
         for connection in self._connections.values():
             connection.close(code, reason)
+        self._connections.clear()
 
     async def _close(self) -> None:
         self._wake_at(None)
@@ -434,4 +435,3 @@ class _OpenRoom:
         if self._compacting is not None:
             await self._compacting
         self._part(CloseCode.SERVICE_RESTART, "the room has closed")
-        self._connections.clear()

@@ -367,13 +367,18 @@ class Room:
         self._empty_since = None if self.members else (self._empty_since or turn.now)
         leave_at = self._leave_at()
         if leave_at is not None and (self._ending or turn.now >= leave_at):
+            if self._evaluations.busy:
+                self._evaluations.lose("Ended: nobody was in the room for too long.")
             if self._values.unsettled or self._evaluations.pending:
                 self._settle_at = self._frame_at = turn.now
             elif self.log.settled:
                 self.ended = True
                 turn.effects.append(e.End())
                 return
-        times = [leave_at, self.log.retry_at, self._settle_at or None]
+            leave_at = None  # `Stored` is what it waits for
+        times = [leave_at, self.log.retry_at]
+        if self._values.unsettled:
+            times.append(self._settle_at)
         if self._evaluations.pending:
             times.append(self._frame_at)
         if self._presence.changed:

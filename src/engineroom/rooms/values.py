@@ -41,8 +41,12 @@ class Values:
         self._max_bytes = max_bytes
 
     def get(self, address: str) -> Value | None:
-        """The value at `address`."""
-        kept = self._kept.get(address)
+        """The value at `address`, None when there is none.
+
+        Raises:
+            AddressError: `address` may not name a value.
+        """
+        kept = self._kept.get(check_value_address(address))
         return kept.value if kept else None
 
     def set(self, address: str, value: Value) -> ValueChanged:

@@ -91,7 +91,7 @@ class Bench:
                 case e.Wake():
                     self.wake = effect.time
                 case e.End():
-                    self.ended = True
+                    self.ended, self.wake = True, None
                 case _:
                     pass
         return self.last

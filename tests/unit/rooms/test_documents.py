@@ -85,6 +85,7 @@ def test_update_that_panics_is_left_out(bench, typist, monkeypatch):
     bench.join(1)
     bench.join(2)
     good = typist.type("good")
+
     class PanicException(BaseException):
         pass
 
@@ -104,7 +105,7 @@ def test_update_that_panics_is_left_out(bench, typist, monkeypatch):
 
 
 def test_update_that_lacks_its_dependency_waits(bench, typist):
-    """It is stored, but neither relayed nor acknowledged until the document has it; its sender is asked for the rest."""
+    """It is stored, but neither relayed nor acknowledged until it is in; its sender is asked for the rest."""
     first, second = typist.type("one "), typist.type("two")
     bench.join(1)
     bench.join(2)
@@ -302,7 +303,9 @@ def test_seed_is_the_same_twice(make_bench):
     """Two rooms of the same page content have the same seed, so a client with the one cannot double the other."""
     from engineroom.rooms.plan import CellPlan, EditorPlan, Plan
 
-    plan = Plan("p", "1", editors=(EditorPlan("notes", "Hi"),), cells=(CellPlan("c", "python", "1"),))
+    plan = Plan(
+        "p", "1", editors=(EditorPlan("notes", "Hi"),), cells=(CellPlan("c", "python", "1"),)
+    )
     first, second = make_bench(plan, client_id=1), make_bench(plan, client_id=2)
     assert first.room.document.encoded() == second.room.document.encoded()
 
@@ -311,7 +314,9 @@ def test_page_that_gains_a_cell_adds_it_once(make_bench):
     """A new cell of the page comes into a room that exists; what was seeded before is never seeded again."""
     from engineroom.rooms.plan import CellPlan, EditorPlan, Plan
 
-    old = Plan("p", "1", editors=(EditorPlan("notes", "Hi"),), cells=(CellPlan("a", "python", "1"),))
+    old = Plan(
+        "p", "1", editors=(EditorPlan("notes", "Hi"),), cells=(CellPlan("a", "python", "1"),)
+    )
     bench = make_bench(old)
     bench.join(1)
     new = Plan("p", "2", editors=old.editors, cells=(*old.cells, CellPlan("b", "python", "2")))

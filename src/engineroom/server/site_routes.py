@@ -1,0 +1,133 @@
+"""The pages, and the files beside them. HTTP starts nothing: a page's room is made by the first one
+who joins it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import unquote, urlencode
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from engineroom.errors import AccessDenied, AddressError
+from engineroom.pages import Page, Site, render_message, render_page
+from engineroom.pages.names import page_of_url, page_url
+from engineroom.rooms.address import Address
+
+from .access import Visitor
+from .asgi_sockets import request_of
+from .files import REVALIDATE, file_answer, media_type
+from .live_site import SHARED_ROOM, LiveSite
+from .room_names import new_room_name
+
+NO_PAGE = "There is no page here."
+DOCUMENTS_ALONE = """This server keeps shared documents, for any Yjs client: connect y-websocket to this \
+server's address, and name the document.
+
+It was started without a folder of pages. To serve pages too, start it with one: engineroom serve FOLDER"""
+
+
+class SiteRoutes:
+    """The handlers for every URL that is not the server's own."""
+
+    def __init__(self, live: LiveSite) -> None:
+        self._live = live
+
+    def routes(self) -> list[Route]:
+        """For the router, after all others."""
+        return [Route("/rooms/{path:path}", self.room), Route("/{path:path}", self.show)]
+
+    async def room(self, _request: HttpRequest) -> Response:
+        """Rooms are for WebSockets."""
+        raise AccessDenied("A room is entered through a WebSocket.", 426)
+
+    async def show(self, request: HttpRequest) -> Response:
+        """A page, or a file beside the pages."""
+        visitor: Visitor = request.state.visitor
+        path: str = request.path_params["path"]
+        site = self._live.current
+        if site is None:
+            return _documents_alone(path, visitor)
+        page = site.page(page_of_url("/" + path))
+        if page is not None:
+            return self._page(page, site, visitor, request)
+        return await self._file(path, site, visitor, request)
+
+    # --- pages -------------------------------------------------------------------------------
+
+    def _page(self, page: Page, site: Site, visitor: Visitor, request: HttpRequest) -> Response:
+        # Compared decoded: browsers and we do not encode the same characters.
+        if "/" + request.path_params["path"] != unquote(page.url):
+            return _redirect(page, request, {})
+        room = SHARED_ROOM if page.shared else request.query_params.get("room")
+        if room is None:
+            room = new_room_name() if visitor.everything else _only_room(page, visitor)
+            return _redirect(page, request, {"room": room})
+        address = _address(page, room)
+        if "read" not in visitor.rights(address):
+            raise AccessDenied("The link that you were given is for another room.", 403)
+        if not visitor.everything:
+            # Who was let into one room is shown neither the menu nor the neighbours of its page.
+            site = Site(site.folder, frozenset(), [page], ())
+        text = render_page(page, site, room=address.room, address=str(address))
+        return HTMLResponse(text, headers={"cache-control": "private, no-cache"})
+
+    # --- files -------------------------------------------------------------------------------
+
+    async def _file(
+        self, path: str, site: Site, visitor: Visitor, request: HttpRequest
+    ) -> Response:
+        file = await asyncio.to_thread(site.file, path)
+        if not visitor.everything and (file is None or not media_type(file).startswith("image/")):
+            raise AccessDenied("The link that you were given is for one room alone.", 403)
+        if file is not None:
+            answer = file_answer(file, request_of(request.scope), cache_control=REVALIDATE)
+            if answer is not None:
+                return answer
+        return _elsewhere(path, site, request)
+
+
+def _elsewhere(path: str, site: Site, request: HttpRequest) -> Response:
+    """Where the page is that this path nearly names."""
+    near = [path.rstrip("/"), path.rstrip("/") + "/index", path.removesuffix("index") + "index"]
+    for name in near if path else []:
+        page = site.page(name)
+        if page is not None:
+            return _redirect(page, request, {})
+    if not path and site.pages:
+        return _redirect(site.pages[0], request, {})
+    raise AccessDenied(NO_PAGE, 404)
+
+
+def _redirect(page: Page, request: HttpRequest, more: dict[str, str]) -> Response:
+    query = urlencode([*request.query_params.multi_items(), *more.items()])
+    url = page_url(page.path)
+    answer = RedirectResponse(f"{url}?{query}" if query else url, status_code=303)
+    answer.headers["cache-control"] = "no-store"
+    return answer
+
+
+def _address(page: Page, room: str) -> Address:
+    try:
+        return Address.parse(f"{page.path}@{room}")
+    except AddressError as error:
+        raise AccessDenied(str(error), 404) from error
+
+
+def _only_room(page: Page, visitor: Visitor) -> str:
+    """The room of this page that a visitor without a name in the URL must mean."""
+    rooms = [name.rpartition("@") for name in visitor.rooms]
+    names = [room for path, at, room in rooms if at and path == page.path]
+    if not names:
+        raise AccessDenied("The link that you were given is for another room.", 403)
+    return names[-1]
+
+
+def _documents_alone(path: str, visitor: Visitor) -> Response:
+    if not visitor.everything:
+        raise AccessDenied("The link that you were given is for one room alone.", 403)
+    if path:
+        raise AccessDenied(NO_PAGE, 404)
+    return HTMLResponse(render_message("Engineroom", DOCUMENTS_ALONE, status=200))

@@ -1,0 +1,87 @@
+"""Whole outputs: the text of long outputs, of which a document holds only the end.
+
+One file an output, below a folder a room. One thread writes them in the order of the calls. What is kept is bounded:
+an output at `output_bytes`, a room at `room_bytes` (its oldest outputs go first).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+logger = logging.getLogger("engineroom.stores")
+
+_EVALUATION = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class OutputFiles:
+    """Keeps and finds whole outputs: `async with OutputFiles(folder) as outputs`."""
+
+    def __init__(
+        self, folder: Path, *, output_bytes: int = 64 << 20, room_bytes: int = 256 << 20
+    ) -> None:
+        self._folder = folder
+        self._output_bytes = output_bytes
+        self._room_bytes = room_bytes
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="engineroom-outputs")
+
+    async def __aenter__(self) -> OutputFiles:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Return when all that was handed over is written."""
+        await asyncio.get_running_loop().run_in_executor(None, self._writer.shutdown)
+
+    def keep(self, path: str, evaluation: str, index: int, text: str) -> None:
+        """Add `text` to output `index` of `evaluation` in the room `path`; returns at once."""
+        file = self._file(path, evaluation, index)
+        if file is not None:
+            self._writer.submit(self._write, file, text.encode())
+
+    def find(self, path: str, evaluation: str, index: int) -> Path | None:
+        """The file of an output, when there is one: UTF-8 text."""
+        file = self._file(path, evaluation, index)
+        return file if file is not None and file.is_file() else None
+
+    def _file(self, path: str, evaluation: str, index: int) -> Path | None:
+        if not _EVALUATION.fullmatch(evaluation) or not 0 <= index < 100_000:
+            return None
+        room = hashlib.sha256(path.encode()).hexdigest()[:32]
+        return self._folder / room / f"{evaluation}-{index}.txt"
+
+    def _write(self, file: Path, data: bytes) -> None:
+        try:
+            size = file.stat().st_size if file.exists() else self._begin(file)
+            left = self._output_bytes - size
+            if left >= 0:
+                with file.open("ab") as stream:
+                    stream.write(data[:left])
+                    if len(data) > left:
+                        note = (
+                            f"\n[cut: only {self._output_bytes >> 20} MiB of an output are kept]\n"
+                        )
+                        stream.write(note.encode())
+        except OSError as error:
+            logger.warning("an output could not be kept: %s", error)
+
+    def _begin(self, file: Path) -> int:
+        """Make the room's folder, and room in it."""
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        known = sorted((f.stat().st_mtime, f.stat().st_size, f) for f in file.parent.iterdir())
+        total = sum(size for _, size, _ in known)
+        for _, size, oldest in known:
+            if total <= self._room_bytes:
+                break
+            oldest.unlink(missing_ok=True)
+            total -= size
+        return 0

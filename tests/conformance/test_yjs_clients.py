@@ -1,0 +1,390 @@
+"""Unmodified y-websocket clients, 1.5 and 3.1, against a real server that serves documents alone.
+
+The clients live in one node process (`js/clients.mjs`); these tests write down what is done with
+them and what must then be seen. `ENGINEROOM_TEST_SERVER`, when set, is the URL of a server that
+already runs, which shows that the tests hold for another server too; those that restart theirs
+ignore it.
+"""
+
+import asyncio
+import itertools
+import json
+import os
+import re
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+import websockets
+from pycrdt import Doc, Text, create_sync_message, create_update_message, handle_sync_message
+
+pytestmark = pytest.mark.anyio
+
+JS = Path(__file__).parent / "js"
+ENGINEROOM = Path(sys.executable).with_name("engineroom")
+BOUND_SECONDS = 30
+TOKEN = "s3cret-token"
+
+versions = pytest.mark.parametrize("version", [1, 3], ids=["y-websocket-1.5", "y-websocket-3.1"])
+prefixes = pytest.mark.parametrize("prefix", ["", "/rooms"], ids=["any-path", "rooms-path"])
+
+
+class Served:
+    """A server process of its own; after `kill`, `start` keeps its port and its data."""
+
+    def __init__(self, data: Path, *options: str) -> None:
+        self._data = data
+        self._options = options or ("--no-auth",)
+        self._process: asyncio.subprocess.Process | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        arguments = ["serve", "--port", str(self.port), "--data", str(self._data), *self._options]
+        self._process = await asyncio.create_subprocess_exec(
+            ENGINEROOM, *arguments, stdout=asyncio.subprocess.PIPE
+        )
+        assert self._process.stdout is not None
+        async with asyncio.timeout(BOUND_SECONDS):
+            while True:
+                line = await self._process.stdout.readline()
+                assert line, "the server ended before it was ready"
+                if ready := re.search(rb"is ready at http://127\.0\.0\.1:(\d+)/", line):
+                    break
+        self.port = int(ready[1])
+
+    async def kill(self) -> None:
+        await self._end(signal.SIGKILL)
+
+    async def _end(self, sign: signal.Signals) -> int:
+        assert self._process is not None
+        process, self._process = self._process, None
+        process.send_signal(sign)
+        async with asyncio.timeout(BOUND_SECONDS):
+            await process.communicate()
+        assert process.returncode is not None
+        return process.returncode
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if self._process is not None:
+            code = await self._end(signal.SIGTERM)
+            assert code == 0 or error, f"the server ended with {code}"
+
+
+@dataclass
+class Clients:
+    """The node process that holds the clients: one call a line."""
+
+    process: asyncio.subprocess.Process
+    waiting: dict[int, asyncio.Future[Any]] = field(default_factory=dict)
+    ids: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    async def do(self, action: str, client: str = "", **arguments: Any) -> Any:
+        """What the process answers.
+
+        Raises:
+            AssertionError: it could not, or what was waited for did not happen in time.
+        """
+        number = next(self.ids)
+        answer = self.waiting[number] = asyncio.get_running_loop().create_future()
+        request = {"id": number, "do": action, "client": client, **arguments}
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(request).encode() + b"\n")
+        try:
+            async with asyncio.timeout(BOUND_SECONDS):
+                return await answer
+        except TimeoutError:
+            seen = await self.do("facts", client) if client and action != "facts" else None
+            raise AssertionError(f"{request} did not happen; {client} sees {seen}") from None
+
+    async def open(self, client: str, version: int, url: str, room: str, **options: Any) -> None:
+        await self.do("open", client, version=version, url=url, room=room, **options)
+
+    async def wait(self, client: str, **facts: Any) -> None:
+        await self.do("wait", client, facts=facts)
+
+    async def read_answers(self) -> None:
+        assert self.process.stdout is not None
+        while line := await self.process.stdout.readline():
+            answer = json.loads(line)
+            waiting = self.waiting.pop(answer["id"])
+            if waiting.done():
+                continue  # its bound has passed; the test has failed already
+            if "error" in answer:
+                waiting.set_exception(AssertionError(answer["error"]))
+            else:
+                waiting.set_result(answer["result"])
+
+
+@asynccontextmanager
+async def node_clients() -> AsyncIterator[Clients]:
+    """A process with no clients yet; at the end they are gone with it."""
+    assert (JS / "node_modules").is_dir(), "the npm clients are missing: run `make test-setup`"
+    process = await asyncio.create_subprocess_exec(
+        "node",
+        JS / "clients.mjs",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=1 << 24,
+    )
+    clients = Clients(process)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(clients.read_answers())
+        try:
+            yield clients
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            await process.wait()
+
+
+@pytest.fixture
+async def url(tmp_path: Path) -> AsyncIterator[str]:
+    """The URL of a server without authentication."""
+    if running := os.environ.get("ENGINEROOM_TEST_SERVER"):
+        yield running
+        return
+    async with Served(tmp_path / "data") as served:
+        yield served.url
+
+
+@pytest.fixture
+async def clients() -> AsyncIterator[Clients]:
+    async with node_clients() as running:
+        yield running
+
+
+@pytest.fixture
+def room() -> str:
+    """The name of a room that nobody has been in."""
+    return f"room-{secrets.token_hex(4)}"
+
+
+@versions
+@prefixes
+async def test_two_clients_see_each_others_text(
+    url: str, clients: Clients, room: str, version: int, prefix: str
+) -> None:
+    """What one client types, the other shows, in both directions."""
+    for name in ("ada", "bob"):
+        await clients.open(name, version, url + prefix, room)
+        await clients.wait(name, synced=True)
+    await clients.do("insert", "ada", at=0, text="Grüße, ")
+    await clients.wait("bob", text="Grüße, ")
+    await clients.do("insert", "bob", at=7, text="🌍!")
+    await clients.wait("ada", text="Grüße, 🌍!")
+
+
+@versions
+@prefixes
+async def test_a_late_joiner_gets_the_document(
+    url: str, clients: Clients, room: str, version: int, prefix: str
+) -> None:
+    """A client that joins when the others have left still gets what they wrote."""
+    await clients.open("ada", version, url + prefix, room)
+    await clients.open("bob", version, url + prefix, room)
+    await clients.do("insert", "ada", at=0, text="written before")
+    await clients.wait("bob", text="written before")
+    await clients.do("leave", "ada")
+    await clients.do("leave", "bob")
+    await clients.open("cy", version, url + prefix, room)
+    await clients.wait("cy", synced=True, text="written before")
+
+
+@versions
+async def test_both_urls_of_a_room_name_the_same_room(
+    url: str, clients: Clients, room: str, version: int
+) -> None:
+    """Without a site, `/notes/today` and `/rooms/notes/today` are one room."""
+    await clients.open("ada", version, url, f"notes/{room}")
+    await clients.open("bob", 4 - version, url + "/rooms", f"notes/{room}")
+    await clients.wait("bob", synced=True)
+    await clients.do("insert", "ada", at=0, text="one room")
+    await clients.wait("bob", text="one room")
+
+
+@versions
+async def test_rooms_do_not_see_each_other(
+    url: str, clients: Clients, room: str, version: int
+) -> None:
+    """Text and presence of one room reach no other room."""
+    for name, one in (("ada", room), ("bob", f"{room}-2"), ("cy", room)):
+        await clients.open(name, version, url, one)
+        await clients.do("announce", name, name=name)
+        await clients.wait(name, synced=True)
+    await clients.do("insert", "bob", at=0, text="elsewhere")
+    await clients.do("insert", "ada", at=0, text="here")
+    await clients.wait("cy", text="here", names=["ada", "cy"])
+    await clients.wait("bob", text="elsewhere", names=["bob"])
+
+
+@versions
+@prefixes
+async def test_presence_is_seen_by_a_newcomer_and_ends_with_a_leave(
+    url: str, clients: Clients, room: str, version: int, prefix: str
+) -> None:
+    """A newcomer sees who is here at once; one who leaves is gone for the others."""
+    await clients.open("ada", version, url + prefix, room)
+    await clients.do("announce", "ada", name="Ada")
+    await clients.open("bob", version, url + prefix, room)
+    await clients.do("announce", "bob", name="Bob")
+    await clients.wait("ada", names=["Ada", "Bob"])
+    await clients.wait("bob", names=["Ada", "Bob"])
+    await clients.do("leave", "bob")
+    await clients.wait("ada", names=["Ada"])
+
+
+@versions
+async def test_presence_ends_with_a_broken_line(
+    url: str, clients: Clients, room: str, version: int
+) -> None:
+    """A client whose connection breaks without a word is gone for the others."""
+    for name in ("Ada", "Bob"):
+        await clients.open(name, version, url, room)
+        await clients.do("announce", name, name=name)
+    await clients.wait("Ada", names=["Ada", "Bob"])
+    await clients.do("vanish", "Bob")
+    await clients.wait("Ada", names=["Ada"])
+
+
+@versions
+async def test_presence_returns_with_a_reconnection(
+    url: str, clients: Clients, room: str, version: int
+) -> None:
+    """A client that disconnects and connects again is seen again, under the same clock."""
+    for name in ("Ada", "Bob"):
+        await clients.open(name, version, url, room)
+        await clients.do("announce", name, name=name)
+    await clients.wait("Ada", names=["Ada", "Bob"])
+    await clients.do("disconnect", "Bob")
+    await clients.wait("Ada", names=["Ada"])
+    await clients.do("connect", "Bob")
+    await clients.do("announce", "Bob", name="Bob")
+    await clients.wait("Ada", names=["Ada", "Bob"])
+
+
+@versions
+@prefixes
+async def test_a_room_name_may_have_slashes_and_any_letters(
+    url: str, clients: Clients, room: str, version: int, prefix: str
+) -> None:
+    """A name with `/`, spaces and letters beyond ASCII is one room for both versions."""
+    room = f"häuser/küche 2/東京/{room}"
+    await clients.open("ada", version, url + prefix, room)
+    await clients.open("bob", 4 - version, url + prefix, room)
+    await clients.wait("bob", synced=True)
+    await clients.do("insert", "ada", at=0, text="drin")
+    await clients.wait("bob", text="drin")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_twenty_clients_of_both_versions_converge(
+    url: str, clients: Clients, room: str, seed: int
+) -> None:
+    """Twenty clients that edit at random end with the same text, and so does a newcomer."""
+    names = [f"client{number}" for number in range(20)]
+    for number, name in enumerate(names):
+        await clients.open(name, 1 if number % 2 else 3, url, room)
+    for name in names:
+        await clients.wait(name, synced=True)
+    await clients.do("editAll", count=40, seed=seed)
+    text = await clients.do("waitAllEqual")
+    assert len(text) > 1000
+    await clients.open("newcomer", 3, url, room)
+    await clients.wait("newcomer", synced=True, text=text)
+
+
+@versions
+@prefixes
+async def test_offline_edits_and_acknowledged_text_survive_a_killed_server(
+    tmp_path: Path, clients: Clients, version: int, prefix: str
+) -> None:
+    """After `kill -9` and a start, clients reconnect by themselves and lose nothing typed."""
+    async with Served(tmp_path) as served:
+        for name in ("ada", "bob"):
+            await clients.open(name, version, served.url + prefix, "phoenix")
+        await clients.wait("bob", synced=True)
+        await clients.do("insert", "ada", at=0, text="before ")
+        await clients.wait("bob", text="before ")
+        await served.kill()
+        await clients.wait("ada", connected=False)
+        await clients.wait("bob", connected=False)
+        await clients.do("insert", "ada", at=7, text="ada ")
+        await clients.do("insert", "bob", at=0, text="bob ")
+        await served.start()
+        for name in ("ada", "bob"):
+            await clients.wait(name, synced=True, text="bob before ada ")
+        await clients.open("cy", version, served.url + prefix, "phoenix")
+        await clients.wait("cy", synced=True, text="bob before ada ")
+
+
+@versions
+async def test_a_client_without_a_token_is_refused(
+    tmp_path: Path, clients: Clients, version: int
+) -> None:
+    """The upgrade is answered with 401 unless the parameters hold the right token."""
+    async with Served(tmp_path, "--token", TOKEN) as served:
+        await clients.open("stranger", version, served.url, "private")
+        await clients.open("liar", version, served.url, "private", params={"token": "wrong"})
+        await clients.open("member", version, served.url, "private", params={"token": TOKEN})
+        for name in ("stranger", "liar"):
+            assert "401" in await clients.do("waitRefused", name)
+            await clients.do("leave", name)
+        await clients.wait("member", synced=True)
+
+
+async def _receive_until_equal(socket: websockets.ClientConnection, frame: bytes) -> None:
+    async with asyncio.timeout(BOUND_SECONDS):
+        while await socket.recv() != frame:
+            pass
+
+
+async def _joined_text(url: str) -> str:
+    """The text that a newcomer is sent in Step 2."""
+    document: Doc[Any] = Doc()
+    text = document.get("text", type=Text)
+    async with websockets.connect(url) as socket, asyncio.timeout(BOUND_SECONDS):
+        await socket.send(create_sync_message(document))
+        while True:
+            frame = await socket.recv()
+            assert isinstance(frame, bytes)
+            if frame[:2] == b"\x00\x01":
+                handle_sync_message(frame[1:], document)
+                return str(text)
+
+
+async def test_the_echo_of_an_update_is_its_bytes_and_means_durable(tmp_path: Path) -> None:
+    """The sender gets its update's very bytes back; a server killed just then still has it."""
+    document: Doc[Any] = Doc()
+    text = document.get("text", type=Text)
+    async with Served(tmp_path) as served:
+        for round_number in range(5):
+            async with websockets.connect(f"{served.url}/echo") as socket:
+                await socket.send(create_sync_message(document))
+                before = document.get_state()
+                text += f"round {round_number}; "
+                frame = create_update_message(document.get_update(before))
+                await socket.send(frame)
+                await _receive_until_equal(socket, frame)
+                await served.kill()
+            await served.start()
+            assert await _joined_text(f"{served.url}/echo") == str(text)

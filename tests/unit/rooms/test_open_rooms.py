@@ -1,0 +1,230 @@
+"""Rooms on a running loop: single flight, isolation, the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pycrdt import Text
+
+from engineroom.errors import AccessDenied, LimitExceeded, RoomClosed, StoreError
+from engineroom.protocols import messages as m
+from engineroom.protocols.frames import Bundle
+from engineroom.protocols.page import PageDialect
+from engineroom.rooms.address import Address
+from engineroom.rooms.limits import RoomLimits
+from engineroom.rooms.members import Access, User
+from engineroom.rooms.open_rooms import Membership, Rooms
+from engineroom.rooms.plan import Plan
+from engineroom.rooms.room import Room
+from engineroom.stores.memory import MemoryStore
+
+pytestmark = pytest.mark.anyio
+
+PAGE = PageDialect()
+HERE = Address.parse("notes/today")
+
+
+class Wire:
+    """A member's transport that remembers."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+        self.closed: tuple[int, str] | None = None
+        self._news = asyncio.Event()
+
+    def send(self, bundle: Bundle) -> None:
+        self.heard += [PAGE.decode_to_member(payload) for payload in bundle.payloads]
+        self._news.set()
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed = (code, reason)
+        self._news.set()
+
+    async def until(self, condition: Callable[[Wire], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition(self):
+                self._news.clear()
+                await self._news.wait()
+
+    def has(self, kind: type) -> bool:
+        return any(isinstance(each, kind) for each in self.heard)
+
+
+async def join(rooms: Rooms, wire: Wire, address: Address = HERE) -> Membership:
+    access = Access(run=True)
+    return await rooms.join(address, wire, user=User("u"), access=access, dialect=PAGE)
+
+
+def update_frame(typist: Any, text: str) -> bytes:
+    return b"\x00\x02" + bytes([len(typist.type(text))]) + typist.updates[-1]
+
+
+async def test_simultaneous_first_joins_make_one_room(typist: Any) -> None:
+    """A hundred joins at once load the document once, and all of them are served."""
+    store = MemoryStore()
+    loads = []
+    real = store.load
+
+    async def load(path: str) -> Any:
+        loads.append(path)
+        await asyncio.sleep(0)
+        return await real(path)
+
+    store.load = load  # type: ignore[method-assign]
+    async with store, Rooms(store) as rooms:
+        wires = [Wire() for _ in range(100)]
+        members = await asyncio.gather(*(join(rooms, wire) for wire in wires))
+        members[0].receive(update_frame(typist, "x"))
+        for wire in wires:
+            await wire.until(lambda wire: wire.has(m.SyncUpdate))
+    assert loads == ["notes/today"]
+
+
+async def test_what_was_written_is_there_after_the_close(typist: Any) -> None:
+    """Fifty updates and an immediate leave: all fifty are in the store when the room has closed."""
+    store = MemoryStore()
+    async with store:
+        async with Rooms(store, limits=RoomLimits(linger_seconds=0)) as rooms:
+            wire = Wire()
+            member = await join(rooms, wire)
+            for _ in range(50):
+                member.receive(update_frame(typist, "x"))
+            member.leave()
+        async with Rooms(store) as rooms:
+            wire = Wire()
+            member = await join(rooms, wire)
+            member.receive(b"\x00\x00\x01\x00")
+            await wire.until(lambda wire: wire.has(m.SyncStep2))
+            (answer,) = (each for each in wire.heard if isinstance(each, m.SyncStep2))
+    typist.doc.get("text", type=Text)
+    assert answer.update == typist.doc.get_update()
+
+
+async def test_garbage_closes_its_sender_alone() -> None:
+    """A frame that does not follow the dialect closes that connection, and the room goes on."""
+    store = MemoryStore()
+    async with store, Rooms(store) as rooms:
+        bad, good = Wire(), Wire()
+        culprit, member = await join(rooms, bad), await join(rooms, good)
+        culprit.receive(b"\xff\xff\xff")
+        await bad.until(lambda wire: wire.closed is not None)
+        member.receive(b"\x00\x00\x01\x00")
+        await good.until(lambda wire: wire.has(m.SyncStep2))
+    assert bad.closed is not None
+    assert bad.closed[0] == 4400
+
+
+async def test_join_while_the_room_closes_gets_it_opened_anew(typist: Any) -> None:
+    """Leaving and coming back at once never meets a dead room, and loses nothing."""
+    store = MemoryStore()
+    async with store, Rooms(store, limits=RoomLimits(linger_seconds=0)) as rooms:
+        for _ in range(30):
+            wire = Wire()
+            member = await join(rooms, wire)
+            member.receive(update_frame(typist, "x"))
+            await wire.until(lambda wire: wire.has(m.SyncUpdate))
+            member.leave()
+            await asyncio.sleep(0)
+        wire = Wire()
+        member = await join(rooms, wire)
+        member.receive(b"\x00\x00\x01\x00")
+        await wire.until(lambda wire: wire.has(m.SyncStep2))
+        (answer,) = (each for each in wire.heard if isinstance(each, m.SyncStep2))
+    assert answer.update == typist.doc.get_update()
+
+
+async def test_nothing_crosses_rooms(typist: Any) -> None:
+    """What happens in one room is heard in no other."""
+    store = MemoryStore()
+    async with store, Rooms(store) as rooms:
+        here, there = Wire(), Wire()
+        member = await join(rooms, here)
+        other = await join(rooms, there, Address.parse("notes/tomorrow"))
+        member.receive(update_frame(typist, "x"))
+        await here.until(lambda wire: wire.has(m.SyncUpdate))
+        other.receive(b"\x00\x00\x01\x00")
+        await there.until(lambda wire: wire.has(m.SyncStep2))
+        answers = [each.update for each in there.heard if isinstance(each, m.SyncStep2)]
+    assert answers == [b"\x00\x00"]
+    assert not there.has(m.SyncUpdate)
+
+
+async def test_room_that_fails_harms_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug in one room closes its members with 1011 and is logged; the others go on, and it can be opened again."""
+    store = MemoryStore()
+    real = Room.receive
+
+    def receive(self: Room, batch: Any, now: float) -> Any:
+        if str(self.address) == "bad" and any(
+            isinstance(getattr(i, "message", 0), m.SyncStep1) for i in batch
+        ):
+            raise RuntimeError("a bug")
+        return real(self, batch, now)
+
+    monkeypatch.setattr(Room, "receive", receive)
+    async with store, Rooms(store) as rooms:
+        wire, fine = Wire(), Wire()
+        member = await join(rooms, wire, Address.parse("bad"))
+        good = await join(rooms, fine)
+        member.receive(b"\x00\x00\x01\x00")
+        await wire.until(lambda wire: wire.closed is not None)
+        good.receive(b"\x00\x00\x01\x00")
+        await fine.until(lambda wire: wire.has(m.SyncStep2))
+        await join(rooms, Wire(), Address.parse("bad"))
+    assert wire.closed is not None
+    assert wire.closed[0] == 1011
+    assert "a bug" in caplog.text
+
+
+async def test_store_that_cannot_load_refuses_the_join() -> None:
+    """A document that cannot be read is an error to whoever joins, and the next join tries again."""
+    store = MemoryStore()
+    real = store.load
+
+    async def load(path: str) -> Any:
+        raise StoreError("the disk is gone")
+
+    store.load = load  # type: ignore[method-assign]
+    async with store, Rooms(store) as rooms:
+        with pytest.raises(StoreError, match="gone"):
+            await join(rooms, Wire())
+        store.load = real  # type: ignore[method-assign]
+        await join(rooms, Wire())
+
+
+async def test_no_such_page() -> None:
+    """An address whose page does not exist is denied with status 404."""
+    store = MemoryStore()
+    async with store, Rooms(store, plan_of=lambda address: None) as rooms:
+        with pytest.raises(AccessDenied) as denied:
+            await join(rooms, Wire())
+    assert denied.value.status == 404
+
+
+async def test_rooms_are_bounded() -> None:
+    """Past `max_rooms` a join of a further room is refused with the limit's name."""
+    store = MemoryStore()
+    async with store, Rooms(store, max_rooms=1) as rooms:
+        await join(rooms, Wire())
+        await join(rooms, Wire())
+        with pytest.raises(LimitExceeded, match="rooms = 1"):
+            await join(rooms, Wire(), Address.parse("other"))
+
+
+async def test_drain_tells_members_and_takes_no_more() -> None:
+    """Draining closes members with 1012; a join after that is refused."""
+    store = MemoryStore()
+    async with store, Rooms(store, plan_of=lambda address: Plan()) as rooms:
+        wire = Wire()
+        await join(rooms, wire)
+        await rooms.drain()
+        assert wire.closed is not None
+        assert wire.closed[0] == 1012
+        with pytest.raises(RoomClosed):
+            await join(rooms, Wire())
+        assert rooms.statistics() == []

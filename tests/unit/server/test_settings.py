@@ -1,0 +1,199 @@
+"""Settings: where they come from, in which order, and that each is documented and reaches its
+place.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engineroom.errors import SettingsError
+from engineroom.server.services import host_rules, room_limits, socket_limits
+from engineroom.server.settings import FIELDS, Settings, default_data_folder, load_settings
+
+REFERENCE = Path(__file__).parents[3] / "docs/reference/settings.md"
+
+
+def load(
+    argv: dict[str, object] | None = None,
+    environ: dict[str, str] | None = None,
+    file: Path | None = None,
+) -> Settings:
+    return load_settings(argv or {}, environ or {}, file)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "engineroom.toml"
+
+
+def test_defaults() -> None:
+    """Without any source every setting has its default."""
+    assert load() == Settings()
+
+
+def test_order_of_sources(config: Path) -> None:
+    """The command line goes before the environment, that before the file, that before the default."""
+    config.write_text('port = 1\nhost = "file"\ntoken = "file"\n')
+    environ = {"ENGINEROOM_PORT": "2", "ENGINEROOM_HOST": "environment"}
+    settings = load({"port": 3}, environ, config)
+    assert (settings.port, settings.host, settings.token) == (3, "environment", "file")
+
+
+def test_an_argument_of_zero_counts() -> None:
+    """Port 0 is a statement; an option that was not given is none."""
+    assert load({"port": 0}).port == 0
+    assert load({"port": None, "open": False, "allow_host": []}, {"ENGINEROOM_OPEN": "true"}).open
+
+
+def test_environment_types(config: Path) -> None:
+    """In the environment numbers, switches and lists are text."""
+    environ = {
+        "ENGINEROOM_NO_AUTH": "1",
+        "ENGINEROOM_LINGER_SECONDS": "0",
+        "ENGINEROOM_ALLOW_HOST": "a.example, b.example,",
+        "ENGINEROOM_ROOM": "for programs",
+        "ENGINEROOM_VALUES_FD": "for programs",
+        "OTHER": "x",
+    }
+    settings = load({}, environ)
+    assert settings.no_auth is True
+    assert settings.linger_seconds == 0
+    assert settings.allow_host == ("a.example", "b.example")
+
+
+def test_the_environment_names_the_file(config: Path) -> None:
+    """`ENGINEROOM_CONFIG` names a file, unless the command line does."""
+    config.write_text("port = 7")
+    assert load({}, {"ENGINEROOM_CONFIG": str(config)}).port == 7
+    other = config.with_name("other.toml")
+    other.write_text("port = 8")
+    assert load({}, {"ENGINEROOM_CONFIG": str(config)}, other).port == 8
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "toml", "expected"),
+    [
+        ({}, {}, "prot = 1", r"engineroom\.toml: there is no setting 'prot'; did you mean 'port'"),
+        ({}, {"ENGINEROOM_HOSTS": "a"}, "", "ENGINEROOM_HOSTS: .* did you mean 'host'"),
+        ({}, {"ENGINEROOM_XYZZY": "a"}, "", "there is no setting 'xyzzy'; see docs"),
+        ({}, {}, 'port = "80"', r"engineroom\.toml: port is not valid"),
+        ({}, {}, "[port]\na = 1", "port is not valid"),
+        ({}, {"ENGINEROOM_PORT": "many"}, "", "ENGINEROOM_PORT is not valid"),
+        ({"port": 70000}, {}, "", "--port 70000 is not valid"),
+        ({"token": "a b"}, {}, "", "--token a b is not valid"),
+        ({"token": ""}, {}, "", "--token"),
+        ({}, {}, "port = ", "not valid TOML"),
+        ({}, {}, "runtime = 'docker'", "runtime is not valid"),
+        ({}, {}, "ping_reply_seconds = 60", "ping_reply_seconds is at most ping_idle_seconds"),
+        ({}, {}, "write_low_bytes = 300000", "write_low_bytes is less than write_high_bytes"),
+    ],
+)
+def test_what_is_not_valid_is_named(
+    config: Path,
+    argv: dict[str, object],
+    environ: dict[str, str],
+    toml: str,
+    expected: str,
+) -> None:
+    """A wrong setting is refused with its name, where it was stated, and where known the right one."""
+    config.write_text(toml)
+    with pytest.raises(SettingsError, match=expected):
+        load(argv, environ, config)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """A file of settings that is not there, or is no text, is an error that names it."""
+    with pytest.raises(SettingsError, match=r"nowhere\.toml"):
+        load({}, {}, tmp_path / "nowhere.toml")
+    (tmp_path / "picture.toml").write_bytes(b"\xff")
+    with pytest.raises(SettingsError, match=r"picture\.toml.*UTF-8"):
+        load({}, {}, tmp_path / "picture.toml")
+
+
+def test_data_folders_differ_by_site(tmp_path: Path) -> None:
+    """Each site has a data folder of its own below the XDG data folder."""
+    environ = {"XDG_DATA_HOME": str(tmp_path)}
+    notes, other = (default_data_folder(tmp_path / name, environ) for name in ("notes", "other"))
+    documents = default_data_folder(None, environ)
+    assert len({notes, other, documents}) == 3
+    assert {folder.parent for folder in (notes, other, documents)} == {tmp_path / "engineroom"}
+    assert default_data_folder(tmp_path / "x/../notes", environ) == notes
+
+
+def test_a_relative_data_home_is_ignored() -> None:
+    """The XDG data folder is an absolute path, else the default one is taken."""
+    folder = default_data_folder(None, {"XDG_DATA_HOME": "relative"})
+    assert folder == Path.home() / ".local/share/engineroom/documents"
+
+
+# --- documented, and in its place ------------------------------------------------------------
+
+
+def documented() -> dict[str, str]:
+    """The settings of the reference, with the text of their defaults."""
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", REFERENCE.read_text(), re.MULTILINE)
+    return {name: default.strip("`") for name, default in rows}
+
+
+def test_every_setting_is_documented() -> None:
+    """The reference has a row for each setting, and for nothing else."""
+    assert documented().keys() == FIELDS.keys()
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_documented_defaults(name: str) -> None:
+    """A default in the reference is the setting's; one that has none is described."""
+    default = FIELDS[name].default
+    stated = documented()[name]
+    if default in (None, ()):
+        assert stated
+    elif isinstance(default, bool):
+        assert stated == str(default).lower()
+    else:
+        assert stated == str(default)
+
+
+PLACES: dict[str, tuple[Any, str]] = {
+    "max_frame_bytes": (socket_limits, "frame_bytes"),
+    "write_high_bytes": (socket_limits, "write_high_bytes"),
+    "write_low_bytes": (socket_limits, "write_low_bytes"),
+    "handshake_timeout_seconds": (socket_limits, "handshake_timeout_seconds"),
+    "close_timeout_seconds": (socket_limits, "close_timeout_seconds"),
+    "ping_idle_seconds": (socket_limits, "ping_idle_seconds"),
+    "ping_reply_seconds": (socket_limits, "ping_reply_seconds"),
+    "room_members": (room_limits, "members"),
+    "document_bytes": (room_limits, "document_bytes"),
+    "linger_seconds": (room_limits, "linger_seconds"),
+    "evaluation_seconds": (room_limits, "evaluation_seconds"),
+    "allow_host": (lambda settings: host_rules(settings, 1), "allow_hosts"),
+    "allow_origin": (lambda settings: host_rules(settings, 1), "allow_origins"),
+    "host": (lambda settings: host_rules(settings, 1), "bound"),
+}
+# Seen at work by a whole server in test_run.py and test_services.py.
+SEEN_AT_WORK = {
+    "site", "port", "data", "open", "token", "no_auth", "max_rooms", "durability",
+    "drain_seconds", "runtime", "log_level",
+}  # fmt: skip
+SAMPLES: dict[str, object] = {
+    "allow_host": ("a.example",),
+    "allow_origin": ("https://a.example:443",),
+    "host": "a.example",
+}
+
+
+def test_every_setting_has_a_place() -> None:
+    """No setting is without effect: each is followed to its place by a test."""
+    assert PLACES.keys() | SEEN_AT_WORK == FIELDS.keys()
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_settings_reach_their_place(name: str) -> None:
+    """A setting that is not its default arrives where it takes effect."""
+    default = FIELDS[name].default
+    other = SAMPLES.get(name)
+    if other is None:
+        other = default - 1 if name == "ping_reply_seconds" else default + 1
+    where, attribute = PLACES[name]
+    assert getattr(where(Settings(**{name: other})), attribute) == other

@@ -1,0 +1,5 @@
+/** Telling what unknown data are. Pure. */
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
