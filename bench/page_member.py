@@ -13,7 +13,7 @@ from engineroom.protocols.messages import Evaluate, Refused, SyncStep2, SyncUpda
 from engineroom.protocols.page import SUBPROTOCOL, PageDialect
 from load import STEP_1, Member, connect
 
-BOUND_SECONDS = 120
+BOUND_SECONDS = 60
 FINAL_STATES = {"done", "failed", "interrupted", "lost"}
 
 

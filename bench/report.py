@@ -52,7 +52,7 @@ class Report:
 
 def number(value: float) -> str:
     """Three digits that matter."""
-    if value == 0 or value >= 100:
+    if value == 0 or value >= 99.95:
         return f"{value:,.0f}"
     return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
 

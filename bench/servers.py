@@ -44,10 +44,6 @@ class Running:
         stat = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(stat[11]) + int(stat[12])) / TICKS
 
-    def resident_bytes(self) -> int:
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-
 
 class Server(Protocol):
     """One kind of server: `name` for the tables, and how it is run."""
@@ -115,6 +111,10 @@ def ready_url(running: subprocess.Popen[str]) -> str:
     raise ServerEnded(f"the server ended with status {running.wait()}")
 
 
+TOKEN = "a-token-for-measurements"
+QUIET = {"ENGINEROOM_LOG_LEVEL": "warning"}
+
+
 class Engineroom:
     """This checkout, as `engineroom serve` without a site."""
 
@@ -127,12 +127,9 @@ class Engineroom:
     def run(self, data: Path) -> Iterator[Running]:
         program = Path(sys.executable).with_name("engineroom")
         command = (program, "serve", "--port", "0", "--data", data, "--no-auth")
-        with process(command) as running:
+        with process(command, env=QUIET) as running:
             url = ready_url(running).replace("http:", "ws:").rstrip("/")
             yield Running(f"{url}/rooms", running.pid)
-
-
-TOKEN = "a-token-for-measurements"
 
 
 @contextlib.contextmanager
@@ -142,7 +139,7 @@ def site(pages: Mapping[str, str], folder: Path, **environment: str) -> Iterator
         (folder / f"{name}.md").write_text(text)
     program = Path(sys.executable).with_name("engineroom")
     shown = ("--port", "0", "--data", folder / ".data", "--token", TOKEN)
-    with process((program, "serve", folder, *shown), env=environment) as running:
+    with process((program, "serve", folder, *shown), env=QUIET | environment) as running:
         url = ready_url(running).replace("http:", "ws:").partition("/?")[0]
         yield Running(f"{url}/rooms", running.pid)
 

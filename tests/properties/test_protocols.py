@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from pycrdt import Array, Doc, Map, Text
 
@@ -17,6 +17,9 @@ from engineroom.protocols.messages import Value, ValueKind
 from engineroom.protocols.page import MAX_TERMINAL_SIZE, PageDialect
 from engineroom.protocols.updates import UpdateSummary, read_state_vector, read_update
 from engineroom.protocols.yjs import YjsDialect
+
+few = settings(deadline=None)
+many = settings(deadline=None, max_examples=400)
 
 YJS = YjsDialect()
 PAGE = PageDialect()
@@ -90,6 +93,7 @@ any_values = st.recursive(
 # --- messages --------------------------------------------------------------------------------
 
 
+@few
 @given(documents)
 def test_yjs_decodes_what_it_encodes(message: messages.DocumentMessage) -> None:
     """In the Yjs dialect decoding undoes encoding."""
@@ -98,18 +102,21 @@ def test_yjs_decodes_what_it_encodes(message: messages.DocumentMessage) -> None:
     assert YJS.decode(frame) == message
 
 
+@few
 @given(from_members)
 def test_page_decodes_what_members_encode(message: messages.FromMember) -> None:
     """In the page dialect a room reads exactly what a client wrote."""
     assert PAGE.decode(PAGE.encode_from_member(message)) == message
 
 
+@few
 @given(to_members)
 def test_page_decodes_what_rooms_encode(message: messages.ToMember) -> None:
     """In the page dialect a client reads exactly what a room wrote."""
     assert PAGE.decode_to_member(PAGE.encode(message)) == message
 
 
+@few
 @given(from_members, st.data())
 def test_no_part_of_a_frame_is_a_message(message: messages.FromMember, data: st.DataObject) -> None:
     """A frame cut short, or with a byte behind it, is refused."""
@@ -120,6 +127,7 @@ def test_no_part_of_a_frame_is_a_message(message: messages.FromMember, data: st.
             PAGE.decode(broken)
 
 
+@few
 @given(any_values)
 def test_any_decodes_what_it_encodes(value: lib0.AnyValue) -> None:
     """lib0's `any` holds every JSON-like value with 64-bit whole numbers, and bytes."""
@@ -128,6 +136,7 @@ def test_any_decodes_what_it_encodes(value: lib0.AnyValue) -> None:
     reader.finish()
 
 
+@few
 @given(st.lists(st.binary(max_size=300), max_size=5))
 def test_a_bundle_holds_its_payloads(payloads: list[bytes]) -> None:
     """A reader of RFC 6455 finds the payloads in a bundle's wire form, in order."""
@@ -146,6 +155,7 @@ addresses = texts
 ids = st.none() | st.integers(-(2**63), 2**63 - 1) | texts
 
 
+@few
 @given(addresses, values, ids)
 def test_what_a_program_sets_is_what_the_room_hears(
     address: str, value: Value, request_id: lines.RequestId
@@ -175,6 +185,7 @@ def test_what_a_program_sets_is_what_the_room_hears(
         lines.decode_request,
     ],
 )
+@few
 @given(frame=st.binary(max_size=80))
 @example(frame=b"")
 def test_any_bytes_are_a_message_or_a_protocol_error(
@@ -192,11 +203,14 @@ def test_any_bytes_are_a_message_or_a_protocol_error(
 edits = st.lists(
     st.tuples(
         st.integers(0, 2),
-        st.sampled_from(["type", "type", "erase", "bold", "key", "nest", "push", "pull", "sync"]),
+        st.sampled_from(
+            ["type", "type", "erase", "bold", "key", "nest", "push", "pull", "replace"]
+            + ["sync"] * 4
+        ),
         st.integers(0, 30),
     ),
     min_size=1,
-    max_size=25,
+    max_size=40,
 )
 
 
@@ -213,6 +227,8 @@ def _edit(document: Doc, kind: str, number: int) -> None:  # type: ignore[type-a
             text.insert(start, "aé日 hello"[number % 5 : number % 5 + 1 + number % 4])
         case "erase":
             del text[start:stop]
+        case "replace":
+            text[start:stop] = "new"
         case "bold" if start < stop:
             text.format(start, stop, {"bold": number % 2 == 0})
         case "key":
@@ -234,7 +250,8 @@ def _written(script: list[tuple[int, str, int]]) -> list[bytes]:
             people[who].apply_update(people[number % 3].get_update(people[who].get_state()))
             continue
         watch = people[who].observe(lambda event: written.append(event.update))
-        _edit(people[who], kind, number)
+        with people[who].transaction():
+            _edit(people[who], kind, number)
         people[who].unobserve(watch)
     return written
 
@@ -254,6 +271,7 @@ def _has_whole(document: Doc, summary: UpdateSummary) -> bool:  # type: ignore[t
     )
 
 
+@many
 @given(edits, st.randoms(use_true_random=False))
 def test_needs_are_met_exactly_when_pycrdt_integrates(
     script: list[tuple[int, str, int]], random
@@ -274,6 +292,7 @@ def test_needs_are_met_exactly_when_pycrdt_integrates(
             assert not _has_whole(trial, summary)
 
 
+@many
 @given(edits)
 def test_what_pycrdt_writes_is_read(script: list[tuple[int, str, int]]) -> None:
     """Updates and whole encodings of pycrdt are accepted, by the pattern and by the walk alike."""
@@ -313,6 +332,7 @@ def _changed(update: bytes, changes: list[tuple[int, str, int]]) -> bytes:
     return bytes(mutant)
 
 
+@many
 @given(edits, st.integers(0, 100), _changes)
 def test_what_is_read_does_not_harm_a_document(
     script: list[tuple[int, str, int]], choice: int, changes: list[tuple[int, str, int]]

@@ -2,8 +2,7 @@
 
 /** `0.12 s`, `12.3 s`, `3 min 05 s`, `2 h 04 min`. */
 export function duration(seconds: number): string {
-  if (seconds < 0.01) return "less than 0.01 s";
-  if (seconds < 1) return `${seconds.toFixed(2)} s`;
+  if (seconds < 1) return `${Math.max(0.01, seconds).toFixed(2)} s`;
   if (seconds < 59.95) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${pad(whole % 60)} s`;

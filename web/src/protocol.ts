@@ -268,7 +268,7 @@ function readSync(from: decoding.Decoder): DocumentMessage {
 
 function readBytes(from: decoding.Decoder): Uint8Array {
   const length = decoding.readVarUint(from);
-  // lib0 makes a view of whatever is left when a frame is cut short, so the length is checked here
+  // lib0 reads on past the end of a frame that is a view into a larger buffer
   if (length > from.arr.length - from.pos) throw new ProtocolError("a frame ends too early");
   return decoding.readUint8Array(from, length);
 }

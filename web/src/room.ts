@@ -47,6 +47,9 @@ export interface RoomOptions {
   readonly makeSocket?: (url: string) => WebSocket;
 }
 
+/** A long paste goes to a terminal in parts, well below what a room takes in one message. */
+const MAX_INPUT_BYTES = 16 * 1024;
+
 export class Room {
   readonly address: string;
   readonly document = new Y.Doc();
@@ -164,7 +167,9 @@ export class Room {
 
   /** What was typed; lost when there is no connection, for typing blindly into a shell helps nobody. */
   typeIntoTerminal(terminal: string, data: Uint8Array): void {
-    this.#send({ type: "terminalInput", terminal, data });
+    for (let start = 0; start < data.length; start += MAX_INPUT_BYTES) {
+      this.#send({ type: "terminalInput", terminal, data: data.subarray(start, start + MAX_INPUT_BYTES) });
+    }
   }
 
   resizeTerminal(terminal: string, columns: number, rows: number): void {

@@ -65,10 +65,13 @@ describe("OutputsView", () => {
   it("keeps the frame of a display that is replaced", () => {
     outputs.push([stream("a"), display({ "image/svg+xml": "<svg>1" })]);
     const frame = view.element.querySelector("iframe");
+    const moves = new MutationObserver(() => undefined);
+    moves.observe(view.element, { childList: true, subtree: true });
     outputs.doc?.transact(() => {
       outputs.delete(1, 1);
       outputs.insert(1, [display({ "image/svg+xml": "<svg>2" })]);
     });
+    expect(moves.takeRecords()).toEqual([]); // a frame that moves in the page loads again
     expect(view.element.querySelector("iframe")).toBe(frame);
     (outputs.get(1) as Y.Map<unknown>).set("data", { "image/svg+xml": "<svg>3" });
     expect(view.element.querySelectorAll("iframe")).toHaveLength(1);

@@ -77,6 +77,7 @@ describe("decode", () => {
     const whole = frame(123, "shell", 80, 24, bytes(1, 2, 3));
     for (let length = 0; length < whole.length; length += 1) {
       expect(() => decode(whole.slice(0, length)), `${length} bytes`).toThrow(ProtocolError);
+      expect(() => decode(whole.subarray(0, length)), `${length} bytes of more`).toThrow(ProtocolError);
     }
     expect(() => decode(Uint8Array.from([...whole, 0]))).toThrow(ProtocolError);
   });

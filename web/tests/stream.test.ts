@@ -48,6 +48,16 @@ describe("StreamView", () => {
     }
   });
 
+  it("repaints what follows an edit that changes its colours, and only as far as it does", () => {
+    const text = `${"line\n".repeat(2_000)}\x1b[0m${"line\n".repeat(2_000)}`;
+    const view = new StreamView(document.createElement("pre"));
+    view.splice({ at: 0, removed: 0, inserted: text });
+    const last = view.element.lastChild;
+    view.splice({ at: 10, removed: 0, inserted: "\x1b[31m" });
+    expect(seen(view.element)).toEqual(fresh(`${text.slice(0, 10)}\x1b[31m${text.slice(10)}`));
+    expect(view.element.lastChild).toBe(last);
+  });
+
   it("touches nothing of what stands when text is appended", () => {
     const view = new StreamView(document.createElement("pre"));
     view.splice({ at: 0, removed: 0, inserted: "line\n".repeat(10_000) });

@@ -105,8 +105,6 @@ def become(user: int) -> None:
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
-    # A change of user clears this, and process 1 of a sandbox must not outlive bubblewrap.
-    prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)
 
 
 # --- starting the program --------------------------------------------------------------------

@@ -79,7 +79,8 @@ class LocalPrograms:
     ) -> None:
         for room in self._open.values():
             room.end()
-        await self._machine.group.__aexit__(kind, error, traceback)
+        # They end by themselves now. Told of `error`, the group would cancel them in the middle of it.
+        await self._machine.group.__aexit__(None, None, None)
 
     def open(
         self, address: Address, plan: Plan, emit: Callable[[p.ProgramEvent], None]

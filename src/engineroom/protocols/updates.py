@@ -213,14 +213,19 @@ class _Structs:
 
 
 class _Walk:
-    """One walk through an update, from its first byte to its last."""
+    """One walk through an update, from its first byte to its last.
 
-    __slots__ = ("_deletes", "_links", "_reader", "_structs")
+    `_run_start` is the clock since which the structs being read have no gap. What an item says of its own client's
+    run is there, so it is not kept as a link; a long document is nearly nothing else.
+    """
+
+    __slots__ = ("_deletes", "_links", "_reader", "_run_start", "_structs")
 
     def __init__(self, update: bytes) -> None:
         self._reader = Reader(update)
         self._structs: dict[int, _Structs] = {}
         self._links: list[_Link] = []
+        self._run_start = 0
         self._deletes: dict[int, list[tuple[int, int]]] = {}
 
     def summary(self) -> UpdateSummary:
@@ -247,6 +252,7 @@ class _Walk:
         if count == 0:
             raise ProtocolError(f"client {client} has an empty list of structs")
         structs = self._structs[client] = _Structs()
+        self._run_start = clock
         for _ in range(count):
             info = reader.byte()
             plain = info in (_GC, _SKIP)
@@ -256,7 +262,9 @@ class _Walk:
                 raise ProtocolError(
                     f"length {length} of the struct {client}:{clock} is out of range"
                 )
-            if info != _SKIP:
+            if info == _SKIP:
+                self._run_start = end
+            else:
                 structs.add(clock, end, info & _KIND)
             clock = end
 
@@ -290,7 +298,8 @@ class _Walk:
         target_clock = self._clock()
         if target == client and target_clock >= clock:
             raise ProtocolError(f"{client}:{clock} refers to {target_clock}, which comes later")
-        self._links.append(_Link(client, clock, target, target_clock, parent))
+        if parent or target != client or target_clock < self._run_start:
+            self._links.append(_Link(client, clock, target, target_clock, parent))
 
     def _read_deletes(self) -> None:
         reader = self._reader
@@ -358,12 +367,18 @@ class _Walk:
         for link in self._links:
             if self._start_of_range(link.target, link.target_clock) is None:
                 need(link.target, link.target_clock + 1)
-        for client, start, end in self._deleted():
+        for client, ranges in self._deletes.items():
+            need(client, self._end_of_foreign(client, ranges))
+        return tuple(sorted(needs.items()))
+
+    def _end_of_foreign(self, client: int, ranges: list[tuple[int, int]]) -> int:
+        """Where, in deletions in ascending order, the last ends that the update does not bring itself."""
+        for start, end in reversed(ranges):
             while end > start and (brought := self._start_of_range(client, end - 1)) is not None:
                 end = brought
             if end > start:
-                need(client, end)
-        return tuple(sorted(needs.items()))
+                return end
+        return 0
 
 
 def _check_order(structs: dict[int, _Structs], links: list[_Link]) -> None:

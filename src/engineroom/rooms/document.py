@@ -15,8 +15,7 @@ from typing import Any
 
 from pycrdt import Doc, TransactionEvent
 
-from engineroom.protocols.lib0 import Reader
-from engineroom.protocols.updates import UpdateSummary, read_update
+from engineroom.protocols.updates import UpdateSummary, read_state_vector, read_update
 
 EMPTY_UPDATE = b"\x00\x00"
 EMPTY_STATE_VECTOR = b"\x00"
@@ -93,12 +92,24 @@ class Document:
 
     # --- updates -----------------------------------------------------------------------------
 
+    def load(self, snapshot: bytes) -> bool:
+        """Begin with a snapshot that an earlier opening made of this document; whether it could be applied."""
+        try:
+            self._doc.apply_update(snapshot)
+            self._clocks = read_state_vector(self._doc.get_state())
+        except BaseException as error:
+            _only_pycrdts(error)
+            self._rebuild()
+            return False
+        self._encoded = snapshot
+        return True
+
     def apply(self, updates: Sequence[tuple[bytes, UpdateSummary]]) -> list[bool]:
         """Apply updates of which none `lacks` anything once those before it are in; for each, whether it could be."""
         try:
             self._apply_all([update for update, _ in updates])
         except BaseException as error:
-            _only_panics(error)
+            _only_pycrdts(error)
             return self._apply_singly(updates)
         for update, summary in updates:
             self._took(update, summary)
@@ -183,7 +194,7 @@ class Document:
                 self._apply_all([update])
                 self._doc.get_update(self._doc.get_state())
             except BaseException as error:
-                _only_panics(error)
+                _only_pycrdts(error)
                 self._rebuild()
                 applied.append(False)
             else:
@@ -197,21 +208,10 @@ class Document:
         self._clocks = read_state_vector(self._doc.get_state())
 
 
-def read_state_vector(state_vector: bytes) -> dict[int, int]:
-    """Clocks (exclusive ends) by client.
+def _only_pycrdts(error: BaseException) -> None:
+    """Let everything through but pycrdt's own errors and a panic of the Rust below.
 
-    Raises:
-        ProtocolError: it is malformed.
-
-    Source: Yjs, INTERNALS.md; lib0 variable-length integers.
+    A panic is a BaseException without a name to import. After either, the document may be half changed.
     """
-    reader = Reader(state_vector)
-    clocks = {reader.var_uint(): reader.var_uint() for _ in range(reader.count(2))}
-    reader.finish()
-    return clocks
-
-
-def _only_panics(error: BaseException) -> None:
-    """Let everything through but a panic of the Rust below, which is a BaseException without a name to import."""
-    if type(error).__name__ != "PanicException" and not isinstance(error, ValueError):
+    if type(error).__name__ != "PanicException" and not isinstance(error, Exception):
         raise error

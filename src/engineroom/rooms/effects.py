@@ -128,9 +128,10 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Compact:
-    """Put `snapshot` in place of the log up to `number`."""
+    """Put `snapshot`, whose state vector must be `state_vector`, in place of the log up to `number`."""
 
     snapshot: bytes
+    state_vector: bytes
     number: int
 
 

@@ -39,6 +39,7 @@ class Intake:
         self._log = log
         self._limits = limits
         self._arrivals: list[_Arrival] = []
+        self._types = 0
 
     def receive(self, member: Member, update: bytes, turn: Turn) -> None:
         """An update from `member`; it is applied with the others of this turn, in `apply`."""
@@ -54,7 +55,7 @@ class Intake:
                 turn.mail.to(
                     member.id, Refused(0, "read_only", "You may read this document, not change it.")
                 )
-        elif self._too_large(member, update, turn):
+        elif self._too_large(member, update, summary, turn):
             pass
         elif self._document.lacks(summary):
             self._wait(member, update, summary, turn)
@@ -78,15 +79,21 @@ class Intake:
 
     # --- inside ------------------------------------------------------------------------------
 
-    def _too_large(self, member: Member, update: bytes, turn: Turn) -> bool:
-        if len(update) > self._limits.update_bytes:
-            limit, allowed = "update_bytes", self._limits.update_bytes
-        elif self._document.size_bytes + len(update) > self._limits.document_bytes:
-            limit, allowed = "document_bytes", self._limits.document_bytes
-        else:
-            return False
-        turn.close(member.id, CloseCode.LIMIT_EXCEEDED, f"limit reached: {limit} = {allowed}")
-        return True
+    def _too_large(self, member: Member, update: bytes, summary: UpdateSummary, turn: Turn) -> bool:
+        sizes = {
+            "update_bytes": len(update),
+            "update_deletions": len(summary.deletes),
+            "document_bytes": self._document.size_bytes + len(update),
+            "document_types": self._types + summary.types,
+        }
+        for limit, size in sizes.items():
+            allowed = getattr(self._limits, limit)
+            if size > allowed:
+                reason = f"limit reached: {limit} = {allowed}"
+                turn.close(member.id, CloseCode.LIMIT_EXCEEDED, reason)
+                return True
+        self._types += summary.types
+        return False
 
     def _wait(self, member: Member, update: bytes, summary: UpdateSummary, turn: Turn) -> None:
         if self._document.waiting_bytes + len(update) > self._limits.update_bytes:

@@ -15,6 +15,11 @@ class RoomLimits:
     """One update of a document, and what may wait for missing dependencies."""
     document_bytes: int = 256 << 20
     """A document's whole encoding; an update that would pass it is refused with close code 4429."""
+    document_types: int = 100_000
+    """Shared types (Maps, Arrays, elements…) that updates may bring while a room is open. Nested ones are freed
+    recursively below pycrdt, which ends a process whose stack is too small; the server's allows for these."""
+    update_deletions: int = 100_000
+    """Ranges that one update may delete: pycrdt's work grows with their square."""
     awareness_clients: int = 2_000
     awareness_bytes: int = 4 << 20
     """Presence of one room in all."""

@@ -62,8 +62,9 @@ def _load(document: Document, stored: StoredDocument) -> tuple[int, ...]:
     refused: list[int] = []
     numbers: list[int] = []
     ready: list[tuple[bytes, UpdateSummary]] = []
-    updates = [(0, stored.snapshot)] if stored.snapshot is not None else []
-    for number, update in [*updates, *((r.number, r.update) for r in stored.records)]:
+    if stored.snapshot is not None and not document.load(stored.snapshot):
+        refused.append(0)
+    for number, update in ((record.number, record.update) for record in stored.records):
         try:
             summary = read_update(update)
         except ProtocolError:

@@ -30,6 +30,7 @@ from engineroom.errors import (
 )
 from engineroom.protocols.frames import Bundle
 from engineroom.protocols.messages import Dialect
+from engineroom.protocols.updates import is_whole
 
 from . import effects as e
 from .address import Address
@@ -408,7 +409,11 @@ class _OpenRoom:
             self._compacting = loop.create_task(self._put_snapshot(effect), name="compact")
 
     async def _put_snapshot(self, effect: e.Compact) -> None:
+        """A snapshot that pycrdt has not encoded as a whole must not take the place of a log that has all."""
         try:
+            if not await asyncio.to_thread(is_whole, effect.snapshot, effect.state_vector):
+                logger.error("%s: not compacted: the snapshot lacks what the log has", self._path)
+                return
             await self._rooms.store.compact(self._path, effect.snapshot, effect.number)
         except StoreError as error:
             logger.warning("%s: not compacted: %s", self._path, error)

@@ -63,6 +63,7 @@ class Room:
         self._limits = limits
         self._values = Values(limits.values, limits.value_bytes)
         self._values.load(document.doc)
+        self._values.seed(plan.values)
         self._presence = Presence(limits.awareness_clients, limits.awareness_bytes)
         self._terminals = Terminals(plan.terminals, limits.screen_bytes)
         self._evaluations = Evaluations(plan, limits, self._whole_url)
@@ -221,6 +222,8 @@ class Room:
         self.plan = plan
         self._evaluations.replan(plan)
         self._terminals.replan(plan.terminals)
+        for changed in self._values.seed(plan.values):
+            turn.mail.to_all(changed)
         self._edits.append(lambda doc: add_missing(doc, plan))
         turn.mail.to_all(m.PageChanged(plan.version))
 
@@ -269,7 +272,7 @@ class Room:
         elif self.log.compact_due(self._limits.compact_bytes) and not self.document.waiting:
             snapshot = self.document.encoded()
             self.log.compacted(len(snapshot))
-            turn.effects.append(e.Compact(snapshot, self.log.durable))
+            turn.effects.append(e.Compact(snapshot, self.document.state_vector(), self.log.durable))
 
     # --- mail --------------------------------------------------------------------------------
 

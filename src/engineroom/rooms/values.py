@@ -6,7 +6,7 @@ the room alone, at most once in `settle_seconds`, so that a slider's journey doe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from engineroom.errors import LimitExceeded
 from engineroom.protocols.messages import Value, ValueChanged, ValueKind
 
 from .address import check_value_address
+from .plan import ValuePlan
 
 ROOT = "values"
 
@@ -109,6 +110,15 @@ class Values:
         parts = address.split("/")
         patterns = {address} | {"/".join(parts[:n]) + "/*" for n in range(1, len(parts))}
         return [c for c, watches in self._watches.items() if not patterns.isdisjoint(watches)]
+
+    def seed(self, plans: Iterable[ValuePlan]) -> list[ValueChanged]:
+        """Give what has no value yet the page's; returns what is to be told. A seed alone is not worth storing."""
+        told = []
+        for plan in plans:
+            if plan.address not in self._kept:
+                told.append(self.set(plan.address, Value(ValueKind.JSON, plan.json.encode())))
+                self._unsettled.pop(plan.address, None)
+        return told
 
     # --- the shadow in the document ----------------------------------------------------------
 

@@ -42,7 +42,7 @@ def router(services: Services, static: Path = STATIC_FOLDER) -> Starlette:
 
     doorway = services.doorway
     routes: list[BaseRoute] = [
-        *OwnRoutes(services.access, static).routes(),
+        *OwnRoutes(services.access, services.outputs, static).routes(),
         *SiteRoutes(services.live).routes(),
         WebSocketRoute("/{path:path}", AsgiSockets(doorway.gate, doorway.limits)),
     ]

@@ -184,7 +184,7 @@ async def _refuse(scope: Message, send: Send, status: int, reason: str) -> None:
     """A plain HTTP response where the server can send one, else its own 403. Source: ASGI,
     "WebSocket Denial Response".
     """
-    logger.info("refused a WebSocket: %d %s", status, reason)
+    logger.debug("refused a WebSocket: %d %s", status, reason)
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": CloseCode.FORBIDDEN, "reason": reason})
         return

@@ -29,15 +29,17 @@ class LiveSite:
         self.current = site
 
     @classmethod
-    async def load(cls, folder: Path | None, *, excluded: tuple[Path, ...] = ()) -> LiveSite:
-        """The pages in `folder`.
+    async def load(
+        cls, folder: Path | None, *, engines: frozenset[str], excluded: tuple[Path, ...] = ()
+    ) -> LiveSite:
+        """The pages in `folder`, whose cells may name these engines.
 
         Raises:
             PageError: there is no such folder, or it cannot be read.
         """
         if folder is None:
             return cls(None)
-        return cls(await asyncio.to_thread(Site.load, folder, excluded=excluded))
+        return cls(await asyncio.to_thread(Site.load, folder, engines=engines, excluded=excluded))
 
     def plan_of(self, address: Address) -> Plan | None:
         """What the room at `address` is made from; None where there is no such room.

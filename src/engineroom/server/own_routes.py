@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 from urllib.parse import urlencode
 
 import msgspec
@@ -48,11 +48,19 @@ class ShareAnswer(msgspec.Struct, frozen=True):
     url: str | None
 
 
+class KeptOutputs(Protocol):
+    """Where whole outputs are, of which documents hold only the end."""
+
+    def find(self, path: str, evaluation: str, index: int) -> Path | None:
+        """The file of an output of the room `path`, when there is one."""
+
+
 class OwnRoutes:
     """The handlers; `static` is the folder with the bundle in it."""
 
-    def __init__(self, access: Access, static: Path) -> None:
+    def __init__(self, access: Access, outputs: KeptOutputs, static: Path) -> None:
         self._access = access
+        self._outputs = outputs
         self._folders = (static / "bundle", static)
 
     def routes(self) -> list[Route]:
@@ -62,6 +70,7 @@ class OwnRoutes:
             Route("/-/static/{path:path}", self.static),
             Route("/-/frame", self.frame),
             Route("/-/share", self.share, methods=["POST"]),
+            Route("/-/outputs/{evaluation}/{index:int}/{address:path}", self.output),
         ]
 
     async def health(self, _request: HttpRequest) -> Response:
@@ -93,10 +102,7 @@ class OwnRoutes:
         """A token for one room, with rights that its giver has there."""
         visitor: Visitor = request.state.visitor
         asked = await _read_share(request)
-        try:
-            address = Address.parse(asked.address)
-        except AddressError as error:
-            raise AccessDenied(str(error), 400) from error
+        address = _address(asked.address)
         rights = parse_rights(asked.rights)
         if not rights <= visitor.rights(address):
             raise AccessDenied("You can give only rights that you have in this room.", 403)
@@ -104,6 +110,28 @@ class OwnRoutes:
         token = self._access.share(address, rights, expires=expires)
         body = msgspec.json.encode(ShareAnswer(token, _shared_url(address, token)))
         return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
+
+    async def output(self, request: HttpRequest) -> Response:
+        """The whole of an output, for who may read its room."""
+        visitor: Visitor = request.state.visitor
+        asked = request.path_params
+        address = _address(asked["address"])
+        if "read" not in visitor.rights(address):
+            raise AccessDenied("You have no right to enter this room.", 403)
+        path = self._outputs.find(str(address), asked["evaluation"], asked["index"])
+        answer = path and file_answer(
+            path, request_of(request.scope), cache_control="private, no-cache"
+        )
+        if not answer:
+            raise AccessDenied("That output is not kept (any more).", 404)
+        return answer
+
+
+def _address(text: str) -> Address:
+    try:
+        return Address.parse(text)
+    except AddressError as error:
+        raise AccessDenied(str(error), 400) from error
 
 
 async def _read_share(request: HttpRequest) -> ShareRequest:

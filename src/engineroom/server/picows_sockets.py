@@ -135,7 +135,7 @@ class PicowsSocket(WSProtocol):  # type: ignore[misc]
             self._accept(admission, key)
 
     def _refuse(self, status: int, reason: str) -> None:
-        logger.info("refused a WebSocket: %d %s", status, reason)
+        logger.debug("refused a WebSocket: %d %s", status, reason)
         self._transport.write(refusal(status, reason + "\n"))
         self.transport.disconnect()
 

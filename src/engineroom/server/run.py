@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -34,6 +35,7 @@ logger = logging.getLogger("engineroom.server")
 # What may still take its time after rooms have drained: sockets to close, the store, the
 # interpreter.
 LAST_RESORT_SECONDS = 1.7
+MAX_OPEN_FILES = 65_536
 
 
 def serve(settings: Settings) -> None:
@@ -48,8 +50,17 @@ def serve(settings: Settings) -> None:
             "(use --host 127.0.0.1, or leave --no-auth out)"
         )
     configure_logging(settings.log_level)
+    raise_open_files()
     with listen(settings.host, settings.port) as listener:
         asyncio.run(_serve(settings, listener))
+
+
+def raise_open_files() -> None:
+    """Let this process open as many files as it is allowed to: each visitor's socket is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def configure_logging(level: str) -> None:

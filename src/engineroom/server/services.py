@@ -9,6 +9,7 @@ last.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,8 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engineroom.fabric.local import LocalFabric
+from engineroom.programs.backend import Backend
+from engineroom.programs.engines.types import builtin_types
+from engineroom.programs.room_programs import LocalPrograms
+from engineroom.programs.runtimes import Choice, Limits, choose
 from engineroom.rooms.limits import RoomLimits
 from engineroom.rooms.open_rooms import Rooms
+from engineroom.stores.outputs import OutputFiles
 from engineroom.stores.sqlite import SQLiteStore
 
 from .access import Access, load_secrets
@@ -27,6 +33,8 @@ from .hosts import HostRules, parse_allowed_host, parse_allowed_origin
 from .live_site import LiveSite
 from .settings import Settings, default_data_folder
 
+logger = logging.getLogger("engineroom.server")
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -35,6 +43,7 @@ class Services:
     """
 
     rooms: Rooms
+    outputs: OutputFiles
     live: LiveSite
     access: Access
     checks: Checks
@@ -49,6 +58,7 @@ async def open_services(settings: Settings, *, port: int) -> AsyncIterator[Servi
     Raises:
         DataFolderError: the data folder is not writable, or another server's.
         PageError: the site cannot be read.
+        ProgramError: the sandbox is asked for, and does not work here.
         SettingsError: a host or an origin that is none.
         StoreError: the store cannot be opened.
     """
@@ -59,14 +69,32 @@ async def open_services(settings: Settings, *, port: int) -> AsyncIterator[Servi
         await stack.enter_async_context(LocalFabric(data))
         secrets = load_secrets(data, settings.token)
         access = Access(secrets, open_to_all=settings.no_auth)
-        live = await LiveSite.load(site, excluded=(data,))
+        # Reading the pages and trying the sandbox take most of the time, and do not need each
+        # other.
+        choice, live = await asyncio.gather(
+            choose(settings.runtime),
+            LiveSite.load(site, engines=frozenset(builtin_types()), excluded=(data,)),
+        )
+        tell_runtime(choice)
+        backend = await stack.enter_async_context(Backend(choice.runtime))
+        programs = await stack.enter_async_context(
+            LocalPrograms(
+                choice.runtime,
+                backend,
+                workspaces=data / "workspaces",
+                limits=program_limits(settings),
+            )
+        )
         store = await stack.enter_async_context(
             SQLiteStore(data / "rooms.sqlite", durability=settings.durability)
         )
+        outputs = await stack.enter_async_context(OutputFiles(data / "outputs"))
         rooms = await stack.enter_async_context(
             Rooms(
                 store,
                 plan_of=live.plan_of,
+                programs=programs,
+                outputs=outputs,
                 limits=room_limits(settings),
                 max_rooms=settings.max_rooms,
             )
@@ -78,9 +106,18 @@ async def open_services(settings: Settings, *, port: int) -> AsyncIterator[Servi
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(live.follow(rooms.replan), name="follow the site")
             try:
-                yield Services(rooms, live, access, checks, doorway, token)
+                yield Services(rooms, outputs, live, access, checks, doorway, token)
             finally:
                 following.cancel()
+
+
+def tell_runtime(choice: Choice) -> None:
+    """Say where programs run, and which limits hold there."""
+    if choice.warning:
+        logger.warning("%s", choice.warning)
+    runtime = choice.runtime
+    where = "in the sandbox (bubblewrap)" if runtime.contained else "as ordinary processes"
+    logger.info("programs run %s; limits: %s", where, runtime.describe_limits())
 
 
 def host_rules(settings: Settings, port: int) -> HostRules:
@@ -117,4 +154,14 @@ def room_limits(settings: Settings) -> RoomLimits:
         document_bytes=settings.document_bytes,
         linger_seconds=settings.linger_seconds,
         evaluation_seconds=settings.evaluation_seconds,
+    )
+
+
+def program_limits(settings: Settings) -> Limits:
+    """The bounds of one program with its descendants, as the settings have them."""
+    return Limits(
+        memory_bytes=settings.program_memory_bytes,
+        processes=settings.program_processes,
+        cpu=settings.program_cpu,
+        file_bytes=settings.program_file_bytes,
     )

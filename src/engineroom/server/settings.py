@@ -67,6 +67,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # Programs.
     runtime: Literal["auto", "sandbox", "local"] = "auto"
+    program_memory_bytes: Annotated[int, Meta(ge=1 << 20)] = 512 << 20
+    program_processes: Count = 128
+    program_cpu: Annotated[float, Meta(gt=0, le=1024)] = 1.0
+    program_file_bytes: Annotated[int, Meta(ge=1 << 10)] = 1 << 30
 
     # What is said on stderr.
     log_level: Literal["debug", "info", "warning", "error"] = "info"

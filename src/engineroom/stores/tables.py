@@ -103,7 +103,7 @@ class Tables:
             return
         self._check_size(path, max(len(record.update) for record in records))
         identity = self._create(path, lineage) if document is None else document.id
-        self._documents[path] = _Document(identity, head)
+        self._remember(path, _Document(identity, head))
         for record in records:
             self._rows += _row(identity, record)
 
@@ -128,7 +128,7 @@ class Tables:
         self._connection.execute(
             "DELETE FROM records WHERE document = ? AND number <= ?", (document.id, number)
         )
-        self._documents[path] = _Document(document.id, head)
+        self._remember(path, _Document(document.id, head))
 
     def delete(self, path: str) -> bool:
         """Remove the document and all that belongs to it; whether there was one."""
@@ -170,13 +170,18 @@ class Tables:
         row = self._connection.execute(_FIND, (path,)).fetchone()
         if row is None:
             return None
-        if len(self._documents) >= KNOWN_DOCUMENTS:
-            self._insert_rows()
-            self._documents.clear()
         identity, lineage, logged, quarantined, snapshot = row
         head = Head(lineage, max(logged, quarantined, snapshot), snapshot)
-        document = self._documents[path] = _Document(identity, head)
+        document = _Document(identity, head)
+        self._remember(path, document)
         return document
+
+    def _remember(self, path: str, document: _Document) -> None:
+        """Keep the document's head. What is forgotten for it is looked up, so its rows go first."""
+        if path not in self._documents and len(self._documents) >= KNOWN_DOCUMENTS:
+            self._insert_rows()
+            self._documents.clear()
+        self._documents[path] = document
 
     def _roll_back(self) -> None:
         """Forget what was not committed; after some errors SQLite itself has done so already."""

@@ -90,7 +90,7 @@ async def records_come_back_as_they_were(place: Place) -> None:
     odd = [
         Record(1, 1_700_000_000.123456, "ada", b"\x00\xff" * 10),
         Record(2, 1_600_000_000.5, "", b""),
-        Record(3, 0.0, "Zoë \U0001f600 'x\" --\x00", b"\x00"),
+        Record(3, -0.0, "Zoë \U0001f600 'x\" --\x00", b"\x00"),
         Record(4, -1.5, "bob", bytes(1024 * 1024)),
         Record(5, 1e300, "ada", b"last"),
     ]

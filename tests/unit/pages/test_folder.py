@@ -84,11 +84,13 @@ def test_links_out_of_the_folder_lead_nowhere(root: Path, tmp_path: Path) -> Non
 
 
 def test_links_to_what_is_hidden_lead_nowhere(root: Path) -> None:
-    """A visible name for a hidden file, or for a page's source, does not uncover it."""
+    """A visible name for a hidden file, or for a page's source, uncovers nothing; nor is a hidden name one."""
     (root / ".env").write_text("x")
     (root / "env.txt").symlink_to(root / ".env")
     (root / "index.txt").symlink_to(root / "index.md")
     site = Site.load(root)
+    (root / ".pump.svg").symlink_to("guide/pump.svg")
+    assert site.file(".pump.svg") is None
     assert site.file("env.txt") is None
     assert site.file("index.txt") is None
 

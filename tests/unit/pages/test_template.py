@@ -7,7 +7,7 @@ from engineroom.pages import Site, render_message, render_page
 SiteOf = Callable[[dict[str, str]], Site]
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
-EVIL = "</title><script>alert(1)</script>\"'&"
+EVIL = "\"'></title><script>alert(1)</script>&"
 
 
 class Outline(HTMLParser):

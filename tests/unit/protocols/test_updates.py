@@ -183,19 +183,33 @@ def test_malformed_and_unsupported_updates_are_refused(update: bytes, because: s
         read_update(update)
 
 
-def test_items_that_wait_for_one_another_are_refused() -> None:
-    """Two items, each with the other's successor as its origin, would never be integrated."""
-    six = b"\x02\x06\x00" + b"\x84\x07\x01\x01a" + b"\x84\x06\x00\x01b"
-    seven = b"\x02\x07\x00" + b"\x84\x06\x01\x01c" + b"\x84\x07\x00\x01d"
+def _two(six: list[bytes], seven: list[bytes]) -> bytes:
+    """An update with items of clients 6 and 7, from clock 0 on."""
+    parts = [b"\x02", bytes([len(six), 6, 0]), *six, bytes([len(seven), 7, 0]), *seven, b"\x00"]
+    return b"".join(parts)
+
+
+def _after(client: int, clock: int) -> bytes:
+    """One character whose origin is that item."""
+    return b"\x84" + bytes([client, clock]) + b"\x01a"
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        _two([_after(7, 1), TEXT], [_after(6, 1), TEXT]),
+        _two([TEXT, _after(7, 0), _after(7, 1)], [_after(6, 0), _after(6, 2)]),
+    ],
+)
+def test_items_that_wait_for_one_another_are_refused(update: bytes) -> None:
+    """Items of two clients, each built on a later one of the other, would never be integrated."""
     with pytest.raises(ProtocolError, match="wait for one another"):
-        read_update(b"\x02" + six + seven + b"\x00")
+        read_update(update)
 
 
 def test_items_that_build_on_one_another_are_read() -> None:
     """Items of two clients that refer to each other in turn need nothing but themselves."""
-    six = b"\x02\x06\x00" + b"\x04\x01\x01t\x01a" + b"\x84\x07\x00\x01b"
-    seven = b"\x02\x07\x00" + b"\x84\x06\x00\x01c" + b"\x84\x06\x01\x01d"
-    update = b"\x02" + seven + six + b"\x00"
+    update = _two([TEXT, _after(7, 0)], [_after(6, 0), _after(6, 1)])
     assert read_update(update) == UpdateSummary(((6, 0, 2), (7, 0, 2)), (), ())
     document: Doc[object] = Doc()
     document.apply_update(update)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pycrdt import Doc, Text
+from pycrdt import Array, Doc, Map, Text
 
 from engineroom.errors import CloseCode
 from engineroom.protocols import messages as m
@@ -244,12 +244,18 @@ def test_reader_cannot_write(bench, typist):
     assert [each.code for each in bench.take(1) if isinstance(each, m.Refused)] == ["read_only"]
 
 
-@pytest.mark.parametrize("limit", ["update_bytes", "document_bytes"])
-def test_update_past_a_limit_closes_its_sender(make_bench, typist, limit):
+@pytest.mark.parametrize(
+    ("limit", "allowed"),
+    [("update_bytes", 50), ("document_bytes", 50), ("document_types", 0), ("update_deletions", 0)],
+)
+def test_update_past_a_limit_closes_its_sender(make_bench, typist, limit, allowed):
     """An update that is too large, or makes the document so, is refused with the limit's name."""
-    bench = make_bench(limits=RoomLimits(**{limit: 50}))
+    bench = make_bench(limits=RoomLimits(**{limit: allowed}))
     bench.join(1)
-    bench.say(1, m.SyncUpdate(typist.type("x" * 100)))
+    typist.type("x" * 100)
+    typist.doc.get("list", type=Array).append(Map({}))
+    del typist.doc.get("text", type=Text)[0:1]
+    bench.say(1, m.SyncUpdate(typist.doc.get_update()))
     code, reason = bench.closed[1]
     assert code == CloseCode.LIMIT_EXCEEDED
     assert limit in reason
@@ -322,7 +328,7 @@ def test_page_that_gains_a_cell_adds_it_once(make_bench):
     new = Plan("p", "2", editors=old.editors, cells=(*old.cells, CellPlan("b", "python", "2")))
     bench.put(e.Replanned(new))
     bench.put(e.Replanned(new))
-    cells = bench.room.document.doc.get("cells", type=__import__("pycrdt").Array).to_py()
+    cells = bench.room.document.doc.get("cells", type=Array).to_py()
     assert [cell["id"] for cell in cells] == ["a", "b"]
     assert text_of(bench.room.document.encoded(), "notes") == "Hi"
     assert [each.version for each in bench.take(1) if isinstance(each, m.PageChanged)] == ["2"]

@@ -15,6 +15,7 @@ from engineroom.protocols.yjs import YjsDialect
 from engineroom.rooms import effects as e
 from engineroom.rooms import programs as p
 from engineroom.rooms.limits import RoomLimits
+from engineroom.rooms.plan import Plan, ValuePlan
 
 
 def state(client, clock, name="Ada"):
@@ -192,6 +193,19 @@ def test_slider_does_not_become_history(bench):
     bench.wait(2.0)
     bench.store()
     assert len(bench.records) <= 2
+
+
+def test_page_states_first_values(make_bench):
+    """A value's first content comes from the page; one that was set stays when the room opens again."""
+    bench = make_bench(Plan("p", "1", values=(ValuePlan("/a", "1"), ValuePlan("/b", "2"))))
+    bench.join(1)
+    bench.say(1, m.SetValue(1, "/a", number(5)))
+    bench.wait(2.0)
+    bench.store()
+    again = bench.reopened()
+    again.join(1)
+    told = {each.address: each.value for each in of(m.ValueChanged, again.take(1))}
+    assert told == {"/a": number(5), "/b": number(2)}
 
 
 @pytest.mark.parametrize("address", ["speed", "#sync", "/a//b", "", "/" + "x" * 300])

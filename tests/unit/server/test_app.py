@@ -18,6 +18,7 @@ from engineroom.server.app import MountedApplication, application, router
 from engineroom.server.headers import FRAME_POLICY, PAGE_POLICY
 from engineroom.server.services import Services, open_services
 from engineroom.server.settings import Settings
+from engineroom.stores.outputs import OutputFiles
 
 pytestmark = pytest.mark.anyio
 
@@ -46,7 +47,7 @@ def site(tmp_path: Path) -> Path:
 @pytest.fixture
 async def services(site: Path, tmp_path: Path) -> AsyncIterator[Services]:
     """The site's services."""
-    settings = Settings(site=str(site), data=str(tmp_path / "data"), token=TOKEN)
+    settings = Settings(site=str(site), data=str(tmp_path / "data"), token=TOKEN, runtime="local")
     async with open_services(settings, port=PORT) as services:
         yield services
 
@@ -97,7 +98,9 @@ def walk(services: Services) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for route in router(services).routes:
         assert isinstance(route, Route | WebSocketRoute), f"how is {route} walked?"
-        path = re.sub(r"\{\w+(:\w+)?\}", "rooms/1", route.path)
+        path = re.sub(r"\{\w+:int\}", "0", route.path)
+        path = re.sub(r"\{\w+:path\}", "rooms/1", path)
+        path = re.sub(r"\{\w+\}", "x", path)
         methods = sorted(route.methods or ()) if isinstance(route, Route) else ["WEBSOCKET"]
         found += [(method, path) for method in methods]
     return found
@@ -138,7 +141,7 @@ async def test_every_route_refuses_foreign_hosts(services: Services) -> None:
 
 async def test_foreign_origins_without_auth(site: Path, tmp_path: Path) -> None:
     """Open to all, a server still refuses foreign hosts, and foreign pages' posts and WebSockets."""
-    settings = Settings(site=str(site), data=str(tmp_path / "data"), no_auth=True)
+    settings = Settings(site=str(site), data=str(tmp_path / "data"), no_auth=True, runtime="local")
     async with open_services(settings, port=PORT) as services:
         assert services.token is None
         foreign = {"Origin": "http://127.0.0.1:3000"}
@@ -146,7 +149,11 @@ async def test_foreign_origins_without_auth(site: Path, tmp_path: Path) -> None:
             host = {"Host": "evil.example"}
             assert await status_of(services, method, path, host) == 421, (method, path)
             if method in ("POST", "WEBSOCKET"):
-                assert await status_of(services, method, path, foreign) == 403, (method, path)
+                for query in ("", "?token=made-up"):
+                    status = await status_of(services, method, path + query, foreign)
+                    assert status == 403, (method, path, query)
+                made_up = foreign | {"Authorization": "Bearer made-up"}
+                assert await status_of(services, method, path, made_up) == 403, (method, path)
         own = {"Origin": BASE}
         assert (
             await websocket_status(services, "/rooms/a", {"Host": f"127.0.0.1:{PORT}"} | own)
@@ -369,6 +376,24 @@ async def test_the_frame_has_its_own_policy(client: httpx.AsyncClient) -> None:
     assert "allow-same-origin" not in FRAME_POLICY
 
 
+async def test_whole_outputs(services: Services, tmp_path: Path) -> None:
+    """A whole output is for those who may read its room, as text whatever it holds."""
+    async with OutputFiles(tmp_path / "data/outputs") as outputs:
+        outputs.keep("write@a b", "e1", 0, "<script>the whole</script>")
+    token = services.access.share(Address.parse("write@a b"), frozenset({"read"}))
+    url = "/-/outputs/e1/0/write@a%20b"
+    async with client_of(services) as client:
+        answer = await client.get(url, headers=BEARER)
+        assert answer.text == "<script>the whole</script>"
+        assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+        shared = {"Authorization": f"Bearer {token}"}
+        assert (await client.get(url, headers=shared)).status_code == 200
+        assert (await client.get("/-/outputs/e1/0/other", headers=shared)).status_code == 403
+        for path in ("e2/0/write@a%20b", "e1/1/write@a%20b", "..%2f/0/write@a%20b"):
+            answer = await client.get(f"/-/outputs/{path}", headers=BEARER)
+            assert answer.status_code == 404, path
+
+
 # --- sharing ---------------------------------------------------------------------------------
 
 
@@ -441,7 +466,7 @@ async def test_share_is_for_our_pages(client: httpx.AsyncClient) -> None:
 
 async def test_documents_alone(tmp_path: Path) -> None:
     """Without a site every path is a document, and the start page says so."""
-    settings = Settings(data=str(tmp_path / "data"), token=TOKEN)
+    settings = Settings(data=str(tmp_path / "data"), token=TOKEN, runtime="local")
     async with open_services(settings, port=PORT) as services, client_of(services) as client:
         start = await client.get("/", headers=BEARER)
         assert start.status_code == 200
@@ -456,7 +481,7 @@ async def test_documents_alone(tmp_path: Path) -> None:
 
 async def test_mounted(site: Path, tmp_path: Path) -> None:
     """Under another server the application opens and closes its services with the lifespan."""
-    settings = Settings(site=str(site), data=str(tmp_path / "data"), token=TOKEN)
+    settings = Settings(site=str(site), data=str(tmp_path / "data"), token=TOKEN, runtime="local")
     app = MountedApplication(lambda: open_services(settings, port=PORT))
     said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     asked: asyncio.Queue[dict[str, Any]] = asyncio.Queue()

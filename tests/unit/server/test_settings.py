@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engineroom.errors import SettingsError
-from engineroom.server.services import host_rules, room_limits, socket_limits
+from engineroom.server.services import host_rules, program_limits, room_limits, socket_limits
 from engineroom.server.settings import FIELDS, Settings, default_data_folder, load_settings
 
 REFERENCE = Path(__file__).parents[3] / "docs/reference/settings.md"
@@ -167,6 +167,10 @@ PLACES: dict[str, tuple[Any, str]] = {
     "document_bytes": (room_limits, "document_bytes"),
     "linger_seconds": (room_limits, "linger_seconds"),
     "evaluation_seconds": (room_limits, "evaluation_seconds"),
+    "program_memory_bytes": (program_limits, "memory_bytes"),
+    "program_processes": (program_limits, "processes"),
+    "program_cpu": (program_limits, "cpu"),
+    "program_file_bytes": (program_limits, "file_bytes"),
     "allow_host": (lambda settings: host_rules(settings, 1), "allow_hosts"),
     "allow_origin": (lambda settings: host_rules(settings, 1), "allow_origins"),
     "host": (lambda settings: host_rules(settings, 1), "bound"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from engineroom.errors import StoreError
 from engineroom.stores import SQLiteStore, StoreStatistics
+from engineroom.stores.database import connect
 from engineroom.stores.reading import read_document
 from engineroom.testing.stores import LINEAGE, PATIENCE_SECONDS, append, load, record, records
 
@@ -91,7 +93,19 @@ async def test_closing_leaves_one_file(file: Path) -> None:
     async with SQLiteStore(file) as store:
         assert await append(store, "a", records(1, 100)) is None
         assert sizes(file)["rooms.db-wal"] > 0
+        await store.load("a")
     assert list(sizes(file)) == ["rooms.db"]
+    assert not [each for each in threading.enumerate() if each.name.startswith("engineroom-")]
+
+
+async def test_closing_empties_the_log_beside_a_reader(file: Path) -> None:
+    """Where another process keeps the file open, its log stays, empty."""
+    async with SQLiteStore(file) as store:
+        assert await append(store, "a", records(1, 100)) is None
+        reader = connect(file, mode="ro")
+        assert reader.execute("SELECT count(*) FROM records").fetchone() == (100,)
+    assert sizes(file)["rooms.db-wal"] == 0
+    reader.close()
 
 
 async def test_the_log_is_bounded(file: Path) -> None:

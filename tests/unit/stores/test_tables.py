@@ -106,6 +106,27 @@ def test_forgotten_heads_are_looked_up(
         assert reading.document.last_number == 3
 
 
+def test_only_so_many_heads_are_kept(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is remembered of documents is bounded, new ones too."""
+    monkeypatch.setattr(tables_module, "KNOWN_DOCUMENTS", 10)
+    with tables.transaction():
+        for number in range(100):
+            tables.append(f"{number}", LINEAGE, [record(1)])
+            assert len(tables._documents) <= 10
+
+
+def test_a_compaction_removes_what_it_covers(
+    tables: Tables, connection: sqlite3.Connection
+) -> None:
+    """Records that were appended in the same transaction go too, and no others."""
+    with tables.transaction():
+        tables.append("a", LINEAGE, records(1, 5))
+        tables.append("b", LINEAGE, records(1, 5))
+        tables.compact("a", b"snapshot", 4)
+    rows = connection.execute("SELECT document, number FROM records").fetchall()
+    assert rows == [(1, 5), *((2, number) for number in range(1, 6))]
+
+
 def test_ids_are_never_used_again(tables: Tables, connection: sqlite3.Connection) -> None:
     """A document that takes a deleted one's place has another id."""
     ids = []
@@ -150,6 +171,7 @@ def test_deleting_removes_every_row(tables: Tables, connection: sqlite3.Connecti
         tables.append("a", LINEAGE, records(1, 5))
         tables.compact("a", b"snapshot", 2)
         tables.quarantine(1, [4])
+        tables.append("a", LINEAGE, [record(6)])
         assert tables.delete("a")
     for table in ("documents", "records", "snapshots", "quarantine"):
         assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), table

@@ -36,6 +36,8 @@ export class PromptView {
     if (!asks) return;
     this.#label.textContent = evaluation.prompt?.trim() || "Input";
     this.#field.type = evaluation.password === true ? "password" : "text";
+    // whoever is at this cell is most likely the one who is asked; others are not torn from what they do
+    if (this.element.closest(".cell")?.contains(document.activeElement) === true) this.#field.focus();
   }
 
   async #send(): Promise<void> {

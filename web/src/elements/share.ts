@@ -64,10 +64,12 @@ export class ShareElement extends HTMLElement {
     const headers = { "Content-Type": "application/json" };
     const answer = await fetch(new URL("share", site.own), { method: "POST", headers, body }).catch(() => undefined);
     if (answer === undefined) throw new Error("There is no connection now. Try again when it is back.");
-    const said: unknown = await answer.json().catch(() => undefined);
-    if (answer.ok && isRecord(said) && typeof said["url"] === "string") return said["url"];
-    const why = isRecord(said) && typeof said["reason"] === "string" ? said["reason"] : `the server answered ${answer.status}`;
-    throw new Error(`No link was made: ${why}.`);
+    const text = await answer.text();
+    // who is refused is told why in a line of text
+    if (!answer.ok) throw new Error(text.trim() || `No link was made: the server answered ${answer.status}.`);
+    const said: unknown = JSON.parse(text);
+    if (isRecord(said) && typeof said["url"] === "string") return new URL(said["url"], document.baseURI).href;
+    throw new Error("No link was made: this room has no page.");
   }
 }
 

@@ -51,7 +51,8 @@ class Backend:
     ) -> None:
         for instance in self._instances.values():
             instance.end()
-        await self._group.__aexit__(kind, error, traceback)
+        # They end by themselves now. Told of `error`, the group would cancel them in the middle of it.
+        await self._group.__aexit__(None, None, None)
 
     def allocate(
         self, key: str, kind: str, *, place: Place, hear: Callable[[Heard], None]

@@ -130,7 +130,7 @@ class Instance:
         if self.released:
             return
         self._forget()
-        if self._life is not None:
+        if self._life is not None and not self._restarting:
             self._restarting = True
             self._life.cancel()
         self._wanted.set()
@@ -142,7 +142,8 @@ class Instance:
             return
         self.released = True
         self._forget()
-        if self._life is not None:
+        # Once only: a second time would cancel what the first is ending.
+        if self._life is not None and not self._restarting:
             self._life.cancel()
         self._wanted.set()
 

@@ -265,11 +265,13 @@ def remove_stale(cgroups: Cgroups) -> int:
 
 
 def remove_group(folder: Path) -> bool:
-    """End what runs in a group and remove it, if it lets itself be removed at once."""
+    """End what runs in a group and remove it. True: it is gone; its last processes may need another try."""
     try:
         for pid in words(folder / "cgroup.procs") - {"0"}:
             os.kill(int(pid), signal.SIGKILL)
         folder.rmdir()
+    except FileNotFoundError:
+        return True
     except OSError:
         return False
     return True

@@ -22,6 +22,9 @@ from .guarded import Conversation, Job, Report, spawn
 from .spec import Exit, Statistics, TerminalSize
 from .streams import Streams
 
+TIDYING_TRIES = 200
+TIDYING_PAUSE_SECONDS = 0.02
+
 
 class Process:
     """A program that runs; runtimes make it. Use it as an async context manager, or end with `aclose()`.
@@ -81,12 +84,22 @@ class Process:
     async def wait(self) -> Exit:
         """How the program ended, once it and all its descendants have. What it wrote can still be read then."""
         await self._outer.ended.wait()
+        if not self._outer.report.complete:
+            # Bubblewrap's own "die with parent" cannot: it may not signal a process that is no longer root's.
+            self._inner.end()
         await self._inner.ended.wait()
         await asyncio.to_thread(self._guardian.wait)
         if not self._outer.report.complete:
-            for group in self._groups:
-                limits.remove_group(Path(group))
+            await self._tidy_up()
         return describe_exit(self._outer.report, self._inner.report)
+
+    async def _tidy_up(self) -> None:
+        """What a guardian would have done that was itself killed."""
+        for group in self._groups:
+            for _ in range(TIDYING_TRIES):
+                if limits.remove_group(Path(group)):
+                    break
+                await asyncio.sleep(TIDYING_PAUSE_SECONDS)
 
     async def kill(self) -> Exit:
         """End the program and all its descendants now; returns when nothing is left of them. Safe to call twice."""
@@ -187,7 +200,7 @@ async def start(
 def describe_exit(outer: Report, inner: Report) -> Exit:
     """How a program ended, from what its guardians told: the inner one knows it best, if it lived to tell."""
     status = inner.status if inner.status not in (None, -1) else outer.status
-    if status is None or status == -1:
+    if status is None or status == -1 or not outer.complete:
         return Exit(None, int(signal.SIGKILL), "its guardian was killed")
     code = os.waitstatus_to_exitcode(status)
     number = -code if code < 0 else None

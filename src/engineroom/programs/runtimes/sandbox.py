@@ -81,7 +81,7 @@ class SandboxRuntime:
         Raises:
             ProgramError: it cannot be started; the message names the command, or has bubblewrap's complaint.
         """
-        if not spec.workspace.is_dir():
+        if not os.path.isdir(spec.workspace):
             raise errors.ProgramError(f"the workspace is no folder: {spec.workspace}")
         if self._owner is not None:
             await asyncio.to_thread(hand_over, spec.workspace, self._owner)

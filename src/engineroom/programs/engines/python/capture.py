@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 from .channel import Event
 
@@ -87,15 +88,16 @@ class Capture:
         self._hold = hold
         self._forked = False
         self._lock = threading.RLock()
-        self._turn_lock = threading.RLock()
-        self._turn = ""
+        #: Held while Python text is written, so that streams take turns.
+        self.turns = threading.RLock()
         self._pending: list[tuple[str, str]] = []
         self._pending_size = 0
         self._flushed = 0.0
         self._due = 0.0
         self._pipes = {pipe.read_end: pipe for pipe in (Pipe(1, "stdout"), Pipe(2, "stderr"))}
         # Of two pipes that are ready, epoll names the one first that was ready first.
-        self._poll = select.epoll()
+        with select.epoll() as poll:
+            self._poll = select.epoll.fromfd(move_high(os.dup(poll.fileno())))
         for read_end in self._pipes:
             self._poll.register(read_end, select.EPOLLIN)
         self._streams: dict[str, StandardStream] = {}
@@ -121,9 +123,9 @@ class Capture:
         if self._forked:
             print_in_child(event)
             return
-        for stream in (sys.stdout, sys.stderr):
+        for name in ("stdout", "stderr"):
             try:
-                stream.flush()
+                getattr(sys, name).flush()
             except Exception:  # noqa: S110 the user's own stream, closed or broken
                 pass
         with self._hold, self._lock:
@@ -147,14 +149,11 @@ class Capture:
             if reads > BUSY_READS:
                 time.sleep(BUSY_PAUSE_SECONDS)
 
-    def take_turn(self, name: str) -> AbstractContextManager[object]:
-        """Held by a writer of Python text: what went to the other stream is taken first."""
-        return _Turn(self, name, self._turn_lock)
-
     def turn_to(self, name: str) -> None:
-        """From now on text goes to stream `name`."""
-        if name != self._turn and not self._forked:
-            self._turn = name
+        """Before a write to stream `name`, under `turns`: take what anyone has written to the other stream."""
+        if self._forked:
+            return
+        if any(self._pipes[read_end].name != name for read_end, _ in self._poll.poll(0)):
             with self._hold, self._lock:
                 self._drain()
 
@@ -194,7 +193,7 @@ class Capture:
     def _after_fork(self) -> None:
         self._forked = True
         self._lock = threading.RLock()
-        self._turn_lock = threading.RLock()
+        self.turns = threading.RLock()
         # With a read end of its own, a child would never hear that the engine is gone.
         self._poll.close()
         for pipe in self._pipes.values():
@@ -208,24 +207,6 @@ def _is_open(stream: object) -> bool:
         return False
 
 
-class _Turn:
-    def __init__(self, capture: Capture, name: str, lock: threading.RLock) -> None:
-        self._capture = capture
-        self._name = name
-        self._lock = lock
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-        try:
-            self._capture.turn_to(self._name)
-        except BaseException:
-            self._lock.release()
-            raise
-
-    def __exit__(self, *_error: object) -> None:
-        self._lock.release()
-
-
 class StandardStream(io.TextIOWrapper):
     """`sys.stdout` or `sys.stderr`: every write goes to the descriptor at once, in its order with the other stream.
 
@@ -233,26 +214,34 @@ class StandardStream(io.TextIOWrapper):
     """
 
     def __init__(self, descriptor: int, name: str, capture: Capture) -> None:
-        raw = io.FileIO(descriptor, "w", closefd=False)
+        raw = _Descriptor(descriptor, name, capture)
         super().__init__(
             io.BufferedWriter(raw), "utf-8", "backslashreplace", newline="\n", write_through=True
         )
-        self._capture = capture
-        self._stream = name
-
-    @property
-    def name(self) -> str:
-        return f"<{self._stream}>"
 
     def write(self, text: str) -> int:
-        with self._capture.take_turn(self._stream):
-            written = super().write(text)
-            super().flush()
+        written = super().write(text)
+        super().flush()
         return written
 
     def close(self) -> None:
         if not self.closed:
             self.flush()
+
+
+class _Descriptor(io.FileIO):
+    """A descriptor that is written to by turns, also by who writes to `sys.stdout.buffer`."""
+
+    def __init__(self, descriptor: int, name: str, capture: Capture) -> None:
+        super().__init__(descriptor, "w", closefd=False)
+        self.name = f"<{name}>"
+        self._stream = name
+        self._capture = capture
+
+    def write(self, data: Any) -> int:
+        with self._capture.turns:
+            self._capture.turn_to(self._stream)
+            return super().write(data)
 
 
 def print_in_child(event: Event) -> None:

@@ -23,6 +23,8 @@ class Figures:
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
+        # Figures that the cell has shown by itself (`fig` as its last line): its end does not show them again.
+        self._shown: set[object] = set()
 
     def install(self) -> None:
         """Wait for the import."""
@@ -63,7 +65,7 @@ class Figures:
         module.FigureCanvas = Canvas
         module.FigureManager = Manager
         module.show = self.show_all
-        Figure._repr_png_ = _draw
+        Figure._repr_png_ = self._drawing()
 
     def show_all(self, *_arguments: object, **_options: object) -> None:
         """Show every open figure, and close it. Figures of another backend, which the user chose, are left alone."""
@@ -74,7 +76,17 @@ class Figures:
         for manager in Gcf.get_all_fig_managers():
             if isinstance(manager, sys.modules[BACKEND].FigureManager):
                 Gcf.destroy(manager)
-                manager.show()
+                if manager.canvas.figure not in self._shown:
+                    manager.show()
+        self._shown.clear()
+
+    def _drawing(self) -> Callable[[Any], bytes]:
+        # A function, not a bound method: as an attribute of the class it takes the figure as its first argument.
+        def draw(figure: Any) -> bytes:
+            self._shown.add(figure)
+            return _draw(figure)
+
+        return draw
 
     @staticmethod
     def _choose(matplotlib: Any) -> None:

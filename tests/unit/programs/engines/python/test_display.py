@@ -70,10 +70,7 @@ def test_failing_representation(capsys: pytest.CaptureFixture[str]) -> None:
 def test_failing_repr(capsys: pytest.CaptureFixture[str]) -> None:
     """An object whose `__repr__` raises is shown by its type."""
     data = representations(shows(__repr__=lambda self: 1 / 0))
-    assert (
-        data["text/plain"].startswith("<test_display.Shown object at")
-        or "Shown object at" in data["text/plain"]
-    )
+    assert "Shown object at 0x" in data["text/plain"]
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
