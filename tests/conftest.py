@@ -1,6 +1,10 @@
 """What every test folder shares."""
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("engineroom", deadline=None)  # no timed assertions: machines are noisy
+settings.load_profile("engineroom")
 
 
 @pytest.fixture

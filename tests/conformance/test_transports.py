@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from engineroom.errors import AccessDenied, LimitExceeded, StoreError
@@ -100,6 +100,8 @@ class FakeRooms:
     def __init__(self) -> None:
         self.members: list[FakeMember] = []
         self.cancelled = asyncio.Event()
+        self.awaited = asyncio.Event()
+        self.opened = asyncio.Event()
 
     async def join(
         self,
@@ -122,6 +124,9 @@ class FakeRooms:
                     await asyncio.Event().wait()
                 finally:
                     self.cancelled.set()
+            case "slow":
+                self.awaited.set()
+                await self.opened.wait()
             case "fails":
                 raise RuntimeError("a bug")
             case "greets":
@@ -232,6 +237,7 @@ class RawClient:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self.was_reset = False
 
     def write(self, data: bytes) -> None:
         self._writer.write(data)
@@ -285,6 +291,7 @@ class RawClient:
             try:
                 return await self._reader.read()
             except ConnectionError:
+                self.was_reset = True
                 return b""
 
 
@@ -504,6 +511,21 @@ async def test_what_the_room_says_first_is_heard_first(served: Served) -> None:
     assert heard == [b"hello", b"how are you", b"well?"]
 
 
+async def test_what_comes_before_the_answer_waits(serve: Serve) -> None:
+    """Frames that a hasty client sends before its handshake is answered are read after it."""
+    served = await serve("picows")
+    async with raw(served) as client:
+        client.write(request_bytes(upgrade_lines(served, "/rooms/slow")))
+        await happens(served.rooms.awaited)
+        client.write_frame(0x82, b"hasty")
+        await client.drain()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        served.rooms.opened.set()
+        assert (await client.read_head()).startswith(b"HTTP/1.1 101 ")
+        assert await client.read_frame() == (2, b"hasty")
+
+
 async def test_fragments_are_assembled(served: Served) -> None:
     """A fragmented message reaches the room whole, also with a ping between its fragments."""
     async with raw_socket(served) as client:
@@ -579,12 +601,24 @@ async def test_text_is_closed_with_1003(served: Served) -> None:
 
 async def test_oversized_message_is_closed_with_1009(served: Served) -> None:
     """A message longer than allowed closes the socket with 1009, which the client gets to see."""
-    async with served.connect() as client:
-        with suppress(ConnectionClosed):
-            for _ in range(200):
-                await client.send(bytes(LIMITS.frame_bytes + 1))
-        assert (await closed(client))[0] == 1009
+    async with raw_socket(served) as client:
+        client.write_frame(0x82, bytes(LIMITS.frame_bytes + 1))
+        assert await client.read_close_code() == 1009
     assert served.rooms.last.received == []
+
+
+async def test_a_client_that_goes_on_sending_is_ended_in_order(serve: Serve) -> None:
+    """A client still sending when it is closed sees the close frame and the end, and no reset."""
+    served = await serve("picows")
+    async with raw_socket(served) as client:
+        client.write_frame(0x82, bytes(4 << 20))
+        assert await client.read_close_code() == 1009
+        await happens(served.rooms.last.gone)
+        for _ in range(16):
+            client.write(bytes(64 << 10))
+            await client.drain()
+        assert await client.read_to_end() == b""
+        assert not client.was_reset
 
 
 async def test_oversized_fragments_are_closed_with_1009(served: Served) -> None:

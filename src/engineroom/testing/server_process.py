@@ -90,10 +90,13 @@ class ServerProcess:
     def terminate(self) -> int | None:
         """SIGTERM; its exit code, None when it was not running."""
         process = self._process
-        if process is None or process.poll() is not None:
+        if process is None:
             return None
-        process.send_signal(signal.SIGTERM)
-        return self._reap()
+        running = process.poll() is None
+        if running:
+            process.send_signal(signal.SIGTERM)
+        code = self._reap()
+        return code if running else None
 
     def _reap(self) -> int:
         assert self._process is not None

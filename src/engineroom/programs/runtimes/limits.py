@@ -267,14 +267,20 @@ def remove_stale(cgroups: Cgroups) -> int:
 def remove_group(folder: Path) -> bool:
     """End what runs in a group and remove it. True: it is gone; its last processes may need another try."""
     try:
-        for pid in words(folder / "cgroup.procs") - {"0"}:
+        for pid in members(folder) - {"0"}:
             os.kill(int(pid), signal.SIGKILL)
         folder.rmdir()
-    except FileNotFoundError:
-        return True
     except OSError:
-        return False
+        return not folder.exists()
     return True
+
+
+def members(folder: Path) -> set[str]:
+    """The processes in a group; none when it has gone."""
+    try:
+        return words(folder / "cgroup.procs")
+    except OSError:
+        return set()
 
 
 def started_ticks(pid: int) -> str:

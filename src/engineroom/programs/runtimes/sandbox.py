@@ -81,10 +81,7 @@ class SandboxRuntime:
         Raises:
             ProgramError: it cannot be started; the message names the command, or has bubblewrap's complaint.
         """
-        if not os.path.isdir(spec.workspace):
-            raise errors.ProgramError(f"the workspace is no folder: {spec.workspace}")
-        if self._owner is not None:
-            await asyncio.to_thread(hand_over, spec.workspace, self._owner)
+        await asyncio.to_thread(check_workspace, spec.workspace, self._owner)
         streams = Streams.open(spec.terminal, owner=self._owner)
         with ExitStack() as files:
             complaints = memory_file(files)
@@ -222,6 +219,18 @@ def memory_file(files: ExitStack, text: str = "") -> int:
     files.callback(os.close, number)
     os.pwrite(number, text.encode(), 0)
     return number
+
+
+def check_workspace(workspace: Path, owner: int | None) -> None:
+    """See that the workspace is there, and is its user's when the program is one of its own.
+
+    Raises:
+        ProgramError: it is no folder.
+    """
+    if not os.path.isdir(workspace):
+        raise errors.ProgramError(f"the workspace is no folder: {workspace}")
+    if owner is not None:
+        hand_over(workspace, owner)
 
 
 def hand_over(workspace: Path, user: int) -> None:
