@@ -41,7 +41,7 @@ class Writer:
         subscription = doc.observe(lambda event: updates.append(event.update))
         words = doc.get("words", type=Array)
         waiting: dict[bytes, str] = {}
-        with contextlib.suppress(websockets.ConnectionClosed, OSError):
+        with contextlib.suppress(websockets.WebSocketException, OSError):
             async with websockets.connect(url, open_timeout=30, max_size=None) as socket:
                 while not stop.is_set():
                     word = f"{self.name}-{self._typed}"

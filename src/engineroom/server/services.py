@@ -75,7 +75,6 @@ async def open_services(settings: Settings, *, port: int) -> AsyncIterator[Servi
             choose(settings.runtime),
             LiveSite.load(site, engines=frozenset(builtin_types()), excluded=(data,)),
         )
-        tell_runtime(choice)
         backend = await stack.enter_async_context(Backend(choice.runtime))
         programs = await stack.enter_async_context(
             LocalPrograms(
@@ -103,6 +102,8 @@ async def open_services(settings: Settings, *, port: int) -> AsyncIterator[Servi
         gate = Gate(checks, rooms, documents_anywhere=live.current is None)
         token = None if settings.no_auth else secrets.token
         doorway = Doorway(gate, socket_limits(settings))
+        # At last: a server that cannot start says that alone.
+        tell_runtime(choice)
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(live.follow(rooms.replan), name="follow the site")
             try:

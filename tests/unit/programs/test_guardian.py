@@ -72,7 +72,7 @@ def test_a_program_is_reported_from_its_start_to_its_end() -> None:
     [
         ({"command": ("no-such",)}, "there is no command no-such on its PATH"),
         ({"command": ("/no/such",)}, "there is no /no/such"),
-        ({"command": ("/etc/hostname",)}, "Permission denied: '/etc/hostname'"),
+        ({"command": ("/etc/passwd",)}, "Permission denied: '/etc/passwd'"),
         ({"folder": "/no/folder"}, "No such file or directory: '/no/folder'"),
         ({"cgroups": (("/no/group", ()),)}, "its limits cannot be set"),
     ],
@@ -117,7 +117,7 @@ def test_descriptors_may_cross() -> None:
     first, second = os.pipe(), os.pipe()
     crossed = {first[1]: second[1], second[1]: first[1]}
     script = f"echo first >&{first[1]}; echo second >&{second[1]}"
-    with guarded(job("sh", "-c", script, descriptors=crossed)) as (control, _):
+    with guarded(job("bash", "-c", script, descriptors=crossed)) as (control, _):
         reports(control)
     assert os.read(first[0], 100) == b"second\n"
     assert os.read(second[0], 100) == b"first\n"

@@ -44,7 +44,7 @@ def get(address: str, default: Any = None) -> Any:
     Raises:
         RoomError: not in a room, or `address` is none.
     """
-    answer = _conversation(os.getpid()).ask({"get": address})
+    answer = _conversation().ask({"get": address})
     return default if answer.get("missing") else _value(answer)
 
 
@@ -55,7 +55,7 @@ def set(address: str, value: Any) -> None:  # noqa: A001 - it reads as room.set(
         RoomError: not in a room, `address` is none, or the value is too large.
         TypeError: the value is neither bytes nor JSON.
     """
-    _conversation(os.getpid()).ask({"set": address, **_written(value)})
+    _conversation().ask({"set": address, **_written(value)})
 
 
 def watch(address: str) -> Iterator[tuple[str, Any]]:
@@ -169,9 +169,18 @@ def _shared_descriptor() -> int:
     return int(text)
 
 
+_opening = threading.Lock()
+
+
+def _conversation() -> _Conversation:
+    """The conversation that this process's threads share."""
+    with _opening:
+        return _conversation_of(os.getpid())
+
+
 @functools.lru_cache(maxsize=1)
-def _conversation(process: int) -> _Conversation:
-    """The conversation of this process: a forked one makes its own."""
+def _conversation_of(process: int) -> _Conversation:
+    """The conversation of a process: one that has been forked off makes its own."""
     return _Conversation()
 
 

@@ -200,6 +200,14 @@ async def test_interrupt_before_the_evaluation_has_started(instance: Instance, e
     assert (await ear.wait_event(engine.Done)).status == "interrupted"
 
 
+async def test_interrupt_right_after_asking(instance: Instance, ear: Any) -> None:
+    """An interrupt that would overtake its evaluation waits for it, every time."""
+    for number in range(20):
+        instance.ask(engine.Evaluate(f"a{number}", "while True: pass"))
+        instance.interrupt()
+        assert (await ear.wait_event(engine.Done, id=f"a{number}")).status == "interrupted"
+
+
 async def test_interrupt_while_idle(instance: Instance, ear: Any) -> None:
     """An interrupt of an engine that does nothing, or is not there, does nothing."""
     instance.interrupt()

@@ -5,7 +5,6 @@ import base64
 import contextlib
 import importlib.util
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -108,8 +107,8 @@ def values() -> Iterator[ModuleType]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     yield module
-    if module._conversation.cache_info().currsize:
-        module._conversation(os.getpid()).__exit__()
+    if module._conversation_of.cache_info().currsize:
+        module._conversation().__exit__()
 
 
 def test_a_value_that_was_set_is_got(room: DictionaryRoom, values: ModuleType) -> None:
