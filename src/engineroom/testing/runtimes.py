@@ -334,8 +334,8 @@ async def kill_takes_every_descendant(runtime: Runtime, workspace: Path) -> None
         (trap '' TERM HUP INT; sleep 1000) &
         setsid sh -c 'sleep 1001 & sleep 1002' &
         (setsid sh -c 'trap "" TERM HUP INT; sleep 1003' & )
-        echo ready
         trap '' TERM HUP INT
+        echo ready
         while :; do sleep 1000; done
     """
     with lifeline() as (descriptors, all_gone):
