@@ -206,10 +206,12 @@ async def a_terminal_has_a_size(runtime: Runtime, workspace: Path) -> None:
 
 async def a_terminal_controls_its_program(runtime: Runtime, workspace: Path) -> None:
     """The terminal is the program's controlling one, has a name, and Ctrl-C interrupts."""
-    script = "tty >/dev/null && : </dev/tty && echo ready; cat"
+    script = "tty >/dev/null && : </dev/tty && exec cat"
     spec = shell(script, workspace, terminal=TerminalSize())
     async with await runtime.run(spec) as process:
-        await read_until(process, b"ready\r\n")
+        # Once by the terminal's echo, once by the program itself.
+        await process.write(b"line\n")
+        await read_until(process, b"line\r\nline\r\n")
         await process.write(b"\x03")
         ended = await process.wait()
         assert (ended.signal, ended.reason) == (signal.SIGINT, "signal SIGINT")
