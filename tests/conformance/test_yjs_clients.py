@@ -10,25 +10,22 @@ import asyncio
 import itertools
 import json
 import os
-import re
 import secrets
-import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pytest
 import websockets
 from pycrdt import Doc, Text, create_sync_message, create_update_message, handle_sync_message
 
+from engineroom.testing.server_process import ServerProcess
+
 pytestmark = pytest.mark.anyio
 
 JS = Path(__file__).parent / "js"
-ENGINEROOM = Path(sys.executable).with_name("engineroom")
 BOUND_SECONDS = 30
 TOKEN = "s3cret-token"
 
@@ -36,58 +33,14 @@ versions = pytest.mark.parametrize("version", [1, 3], ids=["y-websocket-1.5", "y
 prefixes = pytest.mark.parametrize("prefix", ["", "/rooms"], ids=["any-path", "rooms-path"])
 
 
-class Served:
-    """A server process of its own; after `kill`, `start` keeps its port and its data."""
+def serve(folder: Path, token: str | None = None) -> ServerProcess:
+    """A server of documents alone; after `kill`, `launch` keeps its port and its data."""
+    return ServerProcess(None, data=folder / "data", log=folder / "server.log", token=token)
 
-    def __init__(self, data: Path, *options: str) -> None:
-        self._data = data
-        self._options = options or ("--no-auth",)
-        self._process: asyncio.subprocess.Process | None = None
-        self.port = 0
 
-    @property
-    def url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}"
-
-    async def start(self) -> None:
-        arguments = ["serve", "--port", str(self.port), "--data", str(self._data), *self._options]
-        self._process = await asyncio.create_subprocess_exec(
-            ENGINEROOM, *arguments, stdout=asyncio.subprocess.PIPE
-        )
-        assert self._process.stdout is not None
-        async with asyncio.timeout(BOUND_SECONDS):
-            while True:
-                line = await self._process.stdout.readline()
-                assert line, "the server ended before it was ready"
-                if ready := re.search(rb"is ready at http://127\.0\.0\.1:(\d+)/", line):
-                    break
-        self.port = int(ready[1])
-
-    async def kill(self) -> None:
-        await self._end(signal.SIGKILL)
-
-    async def _end(self, sign: signal.Signals) -> int:
-        assert self._process is not None
-        process, self._process = self._process, None
-        process.send_signal(sign)
-        async with asyncio.timeout(BOUND_SECONDS):
-            await process.communicate()
-        assert process.returncode is not None
-        return process.returncode
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        if self._process is not None:
-            code = await self._end(signal.SIGTERM)
-            assert code == 0 or error, f"the server ended with {code}"
+def url_of(served: ServerProcess) -> str:
+    """What a y-websocket client is given as its server."""
+    return f"ws://127.0.0.1:{served.port}"
 
 
 @dataclass
@@ -163,8 +116,8 @@ async def url(tmp_path: Path) -> AsyncIterator[str]:
     if running := os.environ.get("ENGINEROOM_TEST_SERVER"):
         yield running
         return
-    async with Served(tmp_path / "data") as served:
-        yield served.url
+    with serve(tmp_path) as served:
+        yield url_of(served)
 
 
 @pytest.fixture
@@ -319,21 +272,21 @@ async def test_offline_edits_and_acknowledged_text_survive_a_killed_server(
     tmp_path: Path, clients: Clients, version: int, prefix: str
 ) -> None:
     """After `kill -9` and a start, clients reconnect by themselves and lose nothing typed."""
-    async with Served(tmp_path) as served:
+    with serve(tmp_path) as served:
         for name in ("ada", "bob"):
-            await clients.open(name, version, served.url + prefix, "phoenix")
+            await clients.open(name, version, url_of(served) + prefix, "phoenix")
         await clients.wait("bob", synced=True)
         await clients.do("insert", "ada", at=0, text="before ")
         await clients.wait("bob", text="before ")
-        await served.kill()
+        served.kill()
         await clients.wait("ada", connected=False)
         await clients.wait("bob", connected=False)
         await clients.do("insert", "ada", at=7, text="ada ")
         await clients.do("insert", "bob", at=0, text="bob ")
-        await served.start()
+        served.launch()
         for name in ("ada", "bob"):
             await clients.wait(name, synced=True, text="bob before ada ")
-        await clients.open("cy", version, served.url + prefix, "phoenix")
+        await clients.open("cy", version, url_of(served) + prefix, "phoenix")
         await clients.wait("cy", synced=True, text="bob before ada ")
 
 
@@ -342,10 +295,10 @@ async def test_a_client_without_a_token_is_refused(
     tmp_path: Path, clients: Clients, version: int
 ) -> None:
     """The upgrade is answered with 401 unless the parameters hold the right token."""
-    async with Served(tmp_path, "--token", TOKEN) as served:
-        await clients.open("stranger", version, served.url, "private")
-        await clients.open("liar", version, served.url, "private", params={"token": "wrong"})
-        await clients.open("member", version, served.url, "private", params={"token": TOKEN})
+    with serve(tmp_path, TOKEN) as served:
+        await clients.open("stranger", version, url_of(served), "private")
+        await clients.open("liar", version, url_of(served), "private", params={"token": "wrong"})
+        await clients.open("member", version, url_of(served), "private", params={"token": TOKEN})
         for name in ("stranger", "liar"):
             assert "401" in await clients.do("waitRefused", name)
             await clients.do("leave", name)
@@ -376,15 +329,15 @@ async def test_the_echo_of_an_update_is_its_bytes_and_means_durable(tmp_path: Pa
     """The sender gets its update's very bytes back; a server killed just then still has it."""
     document: Doc[Any] = Doc()
     text = document.get("text", type=Text)
-    async with Served(tmp_path) as served:
+    with serve(tmp_path) as served:
         for round_number in range(5):
-            async with websockets.connect(f"{served.url}/echo") as socket:
+            async with websockets.connect(f"{url_of(served)}/echo") as socket:
                 await socket.send(create_sync_message(document))
                 before = document.get_state()
                 text += f"round {round_number}; "
                 frame = create_update_message(document.get_update(before))
                 await socket.send(frame)
                 await _receive_until_equal(socket, frame)
-                await served.kill()
-            await served.start()
-            assert await _joined_text(f"{served.url}/echo") == str(text)
+                served.kill()
+            served.launch()
+            assert await _joined_text(f"{url_of(served)}/echo") == str(text)

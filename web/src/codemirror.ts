@@ -18,10 +18,13 @@ export interface EditorOptions {
   readonly room: Room;
   readonly language: string;
   readonly label: string;
-  readonly placeholder?: string;
+  /** What an empty text says to those who may write in it, and to those who may not. */
+  readonly placeholders?: { readonly writer: string; readonly reader: string };
   /** Go before everything else, so that their keys come first. */
   readonly extensions?: Extension;
 }
+
+const WAY_OUT = "Tab indents. Escape, then Tab leaves the code.";
 
 /** An editor of `text`, shared with everybody in the room, until `life` ends. Read-only without the right to write. */
 export function sharedEditor(options: EditorOptions, life: Lifetime): EditorView {
@@ -36,14 +39,19 @@ export function sharedEditor(options: EditorOptions, life: Lifetime): EditorView
       options.extensions ?? [],
       appearance(options),
       language.of([]),
-      writable.of(access(room)),
+      writable.of(access(options)),
       keymap.of([...closeBracketsKeymap, ...yUndoManagerKeymap, ...defaultKeymap]),
       yCollab(text, room.awareness, { undoManager }),
     ],
   });
   life.add(room.changed.listen(() => {
-    if (view.state.readOnly === room.may("write")) view.dispatch({ effects: writable.reconfigure(access(room)) });
+    if (view.state.readOnly === room.may("write")) view.dispatch({ effects: writable.reconfigure(access(options)) });
   }));
+  life.on(view.scrollDOM, "mousedown", (event) => {
+    if (event.target !== view.scrollDOM) return;
+    event.preventDefault(); // the edge above the first line is no part of the text, but looks like one
+    view.focus();
+  });
   life.add(() => {
     view.destroy();
     undoManager.destroy();
@@ -53,7 +61,7 @@ export function sharedEditor(options: EditorOptions, life: Lifetime): EditorView
 }
 
 /** A shared text has `\n` between its lines; anything else would shift everybody's positions. */
-function appearance({ language, label, placeholder: hint }: EditorOptions): Extension {
+function appearance({ language, label }: EditorOptions): Extension {
   const isProse = language === "markdown" || language === "plain" || language === "";
   return [
     EditorState.lineSeparator.of("\n"),
@@ -65,13 +73,16 @@ function appearance({ language, label, placeholder: hint }: EditorOptions): Exte
     syntaxHighlighting(classHighlighter),
     isProse ? EditorView.lineWrapping : [lineNumbers(), bracketMatching(), closeBrackets(), indentOnInput()],
     // prose leaves Tab to the keyboard's way through the page; in code Escape, then Tab, does that
-    isProse ? [] : keymap.of([indentWithTab]),
-    hint === undefined ? [] : placeholder(hint),
+    isProse ? [] : [keymap.of([indentWithTab]), EditorView.contentAttributes.of({ "aria-description": WAY_OUT })],
     EditorView.contentAttributes.of({ "aria-label": label }),
   ];
 }
 
-function access(room: Room): Extension {
+function access({ room, placeholders }: EditorOptions): Extension {
   const may = room.may("write");
-  return [EditorState.readOnly.of(!may), EditorView.contentAttributes.of({ "aria-readonly": String(!may) })];
+  return [
+    EditorState.readOnly.of(!may),
+    EditorView.contentAttributes.of({ "aria-readonly": String(!may) }),
+    placeholders === undefined ? [] : placeholder(may ? placeholders.writer : placeholders.reader),
+  ];
 }

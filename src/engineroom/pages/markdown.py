@@ -177,7 +177,7 @@ def _headings(tokens: Sequence[Token]) -> Iterator[Heading]:
         anchor = str(opening.attrGet("id"))
         inline.children.append(
             _html(
-                f' <a class="anchor" href="#{escape(anchor)}" aria-hidden="true" tabindex="-1">#</a>'
+                f'<a class="anchor" href="#{escape(anchor)}" aria-hidden="true" tabindex="-1"></a>'
             )
         )
         yield Heading(int(opening.tag[1:]), text.strip(), anchor)

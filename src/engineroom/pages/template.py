@@ -7,32 +7,34 @@ It knows a page and a site; it reads no files and holds no state. There are no i
     <head>
       <meta name="engineroom" content='{"address": "guide/setup@abc", "page": "guide/setup", "room": "abc",
                                         "version": "…", "socket": "/rooms/guide/setup@abc"}'>       pages only
+      <link rel="icon" href="/-/static/icon.svg">                   pages only, as the next three
       <link rel="stylesheet" href="/-/static/engineroom.css">       web's: the look of everything
-      <link rel="stylesheet" href="/-/static/highlight.css">        ours: colours of `.highlight`, light and dark
-      <script type="module" src="/-/static/engineroom.js">          pages only
+      <link rel="stylesheet" href="/-/static/highlight.css">        ours: which of web's colours `.highlight` has where
+      <script type="module" src="/-/static/engineroom.js">
+      <style>                                                       messages only: see `render_message`
     <body class="page">                                 or "message"
       <a class="skip-link" href="#page.content">
       <header class="site-header">
         <button class="menu-button" type="button" aria-controls="page.menu" aria-expanded="false">
                                                         hidden by CSS on wide screens; only where there is a menu; the
                                                         script toggles aria-expanded and `body.menu-open`
-        <a class="site-title" href="/">
+        <a class="site-title" href="/">                 for guests a span with the page's title, no link
         <div class="site-tools"> <x-connection> <x-presence> <x-share>       empty elements, pages only
       <div class="site-body">
-        <nav class="site-menu" id="page.menu" aria-label="Pages">   only where there is more than one page
+        <nav class="site-menu" id="page.menu" aria-label="Pages">   only where there is more than one page, no guest
           <ul> <li> <a href="/write" [aria-current="page"]>Title</a> [<ul>…</ul>]
                     or <span class="menu-group">Title</span> [<ul>…</ul>]        a folder without an index page
         <main id="page.content">
           <noscript> <p class="problem no-script">
           <article class="page-content"> page.html
-          <nav class="page-nav" aria-label="Previous and next page">
+          <nav class="page-nav" aria-label="Previous and next page">             not for guests
             <a class="page-previous" rel="prev"> <a class="page-next" rel="next">      where there is one
 
 The ids `page.content` and `page.menu` hold a dot, so that no heading's anchor can be the same. No `data-theme`: light
-and dark follow `prefers-color-scheme`, in highlight.css too.
+and dark follow `prefers-color-scheme`.
 
 Inside the article, beside plain Markdown (h1..h6 carry an `id`, and end with
-`<a class="anchor" href="#id" aria-hidden="true" tabindex="-1">#</a>`):
+`<a class="anchor" href="#id" aria-hidden="true" tabindex="-1"></a>`, whose sign is the style sheet's):
 
     <pre class="highlight"><code class="language-python">…     a fence; Pygments' short class names on its spans
     <aside class="note note-note|note-tip|note-warning"><p class="note-title">…</p>…</aside>
@@ -67,8 +69,11 @@ from .site import Site
 STATIC = "/-/static"
 
 
-def render_page(page: Page, site: Site, *, room: str, address: str) -> str:
-    """The whole HTML document for `page` in the room named `room`, whose address is `address` ("write@abc")."""
+def render_page(page: Page, site: Site, *, room: str, address: str, guest: bool = False) -> str:
+    """The whole HTML document for `page` in the room named `room`, whose address is `address` ("write@abc").
+
+    A `guest` was let into this one room: it is shown nothing of the site around it, and no way there.
+    """
     facts = {
         "address": address,
         "page": page.path,
@@ -76,30 +81,40 @@ def render_page(page: Page, site: Site, *, room: str, address: str) -> str:
         "version": page.version,
         "socket": "/rooms/" + quote(address, safe="/@"),
     }
-    title = page.title if page.title == site.title else f"{page.title} · {site.title}"
+    alone = guest or page.title == site.title
+    title = page.title if alone else f"{page.title} · {site.title}"
     head = _head(
-        title, page.description, f'<meta name="engineroom" content="{escape(json.dumps(facts))}">'
+        title,
+        page.description,
+        f'<meta name="engineroom" content="{escape(json.dumps(facts))}">\n{_LIVE_HEAD}',
     )
     tools = '<div class="site-tools"><x-connection></x-connection><x-presence></x-presence><x-share></x-share></div>'
-    main = f'{_NO_SCRIPT}\n<article class="page-content">\n{page.html}</article>\n{_page_nav(page, site)}'
+    main = f'{_NO_SCRIPT}\n<article class="page-content">\n{page.html}</article>\n'
+    if guest:
+        header, body = _header(_title(page.title), tools), _body("", main)
+    else:
+        menu = _site_menu(site, page.path)
+        header = _header((_MENU_BUTTON if menu else "") + _home(site), tools)
+        body = _body(menu, main + _page_nav(page, site))
     return _document(
         f'data-page="{escape(page.path)}"',
         head,
-        f'<body class="page">\n{_SKIP_LINK}\n{_header(site, tools)}\n{_body(site, page.path, main)}\n</body>',
+        f'<body class="page">\n{_SKIP_LINK}\n{header}\n{body}\n</body>',
     )
 
 
 def render_message(title: str, text: str, *, status: int, site: Site | None = None) -> str:
     """An HTML document that says one thing, an error most often. Blank lines in `text` divide its paragraphs.
 
-    With a `site` it has that site's title; never its menu, since who reads it may not be let in.
+    With a `site` it has that site's title; never its menu, since who reads it may not be let in. It brings its own few
+    styles along: who is not let in is not given the style sheets either.
     """
     paragraphs = "\n".join(f"<p>{escape(part)}</p>" for part in text.split("\n\n"))
     main = f'<article class="page-content">\n<h1>{escape(title)}</h1>\n{paragraphs}\n</article>'
-    header = _header(site, "") if site else ""
+    header = _header(_home(site), "") if site else ""
     return _document(
         f'data-status="{status}"',
-        _head(title, "", '<meta name="robots" content="noindex">', script=False),
+        _head(title, "", _MESSAGE_HEAD),
         f'<body class="message">\n{header}\n<div class="site-body">\n'
         f'<main id="page.content">\n{main}\n</main>\n</div>\n</body>',
     )
@@ -114,13 +129,29 @@ _MENU_BUTTON = (
     '<button class="menu-button" type="button" aria-controls="page.menu" aria-expanded="false">'
     "Menu</button>"
 )
+_LIVE_HEAD = f"""\
+<link rel="icon" href="{STATIC}/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="{STATIC}/engineroom.css">
+<link rel="stylesheet" href="{STATIC}/highlight.css">
+<script type="module" src="{STATIC}/engineroom.js"></script>"""
+_MESSAGE_HEAD = """\
+<meta name="robots" content="noindex">
+<link rel="icon" href="data:,">
+<style>
+:root { color-scheme: light dark; font: 1rem/1.7 system-ui, sans-serif; }
+body { max-width: 34rem; margin: 0 auto; padding: 1rem 1.25rem 4rem; }
+.site-header { font-weight: 650; }
+.site-title { color: inherit; text-decoration: none; }
+main { margin-top: 10vh; }
+h1 { font-size: 2rem; line-height: 1.25; letter-spacing: -0.02em; }
+</style>"""
 
 
 def _document(data: str, head: str, body: str) -> str:
     return f'<!doctype html>\n<html lang="en" {data}>\n{head}\n{body}\n</html>\n'
 
 
-def _head(title: str, description: str, more: str, *, script: bool = True) -> str:
+def _head(title: str, description: str, more: str) -> str:
     lines = [
         '<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
@@ -128,25 +159,31 @@ def _head(title: str, description: str, more: str, *, script: bool = True) -> st
         f"<title>{escape(title)}</title>",
         f'<meta name="description" content="{escape(description)}">' if description else "",
         more,
-        f'<link rel="stylesheet" href="{STATIC}/engineroom.css">',
-        f'<link rel="stylesheet" href="{STATIC}/highlight.css">',
-        f'<script type="module" src="{STATIC}/engineroom.js"></script>' if script else "",
     ]
     return "\n".join(("<head>", *filter(None, lines), "</head>"))
 
 
-def _header(site: Site, tools: str) -> str:
-    button = _MENU_BUTTON if tools and len(site.pages) > 1 else ""
-    title = f'<a class="site-title" href="/">{escape(site.title)}</a>'
-    return f'<header class="site-header">\n{button}{title}\n{tools}\n</header>'
+def _header(title: str, tools: str) -> str:
+    return f'<header class="site-header">\n{title}\n{tools}\n</header>'
 
 
-def _body(site: Site, here: str, main: str) -> str:
-    menu = ""
-    if len(site.pages) > 1:
-        entries = _menu(site.menu, here)
-        menu = f'<nav class="site-menu" id="page.menu" aria-label="Pages">\n{entries}\n</nav>\n'
+def _home(site: Site) -> str:
+    return f'<a class="site-title" href="/">{escape(site.title)}</a>'
+
+
+def _title(text: str) -> str:
+    return f'<span class="site-title">{escape(text)}</span>'
+
+
+def _body(menu: str, main: str) -> str:
     return f'<div class="site-body">\n{menu}<main id="page.content">\n{main}\n</main>\n</div>'
+
+
+def _site_menu(site: Site, here: str) -> str:
+    if len(site.pages) < 2:
+        return ""
+    entries = _menu(site.menu, here)
+    return f'<nav class="site-menu" id="page.menu" aria-label="Pages">\n{entries}\n</nav>\n'
 
 
 def _menu(items: Sequence[MenuItem], here: str) -> str:

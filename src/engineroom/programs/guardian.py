@@ -179,7 +179,7 @@ def execute(job: Job) -> NoReturn:
     place(job["descriptors"])
     if job["terminal"]:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    pass
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
     for number, value in job["limits"]:
         _, hard = resource.getrlimit(number)
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)

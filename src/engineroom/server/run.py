@@ -36,6 +36,7 @@ logger = logging.getLogger("engineroom.server")
 # interpreter.
 LAST_RESORT_SECONDS = 1.7
 MAX_OPEN_FILES = 65_536
+STACK_BYTES = 112 << 20  # the kernel keeps 128 MiB free below a stack, whatever the limit was
 
 
 def serve(settings: Settings) -> None:
@@ -51,6 +52,7 @@ def serve(settings: Settings) -> None:
         )
     configure_logging(settings.log_level)
     raise_open_files()
+    raise_stack()
     with listen(settings.host, settings.port) as listener:
         asyncio.run(_serve(settings, listener))
 
@@ -61,6 +63,16 @@ def raise_open_files() -> None:
     wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def raise_stack() -> None:
+    """Let this thread's stack grow: shared types that are nested deep are freed recursively below
+    pycrdt. The room limit `document_types` is what this stack holds with room to spare.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    wanted = STACK_BYTES if hard == resource.RLIM_INFINITY else min(hard, STACK_BYTES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_STACK, (wanted, hard))
 
 
 def configure_logging(level: str) -> None:

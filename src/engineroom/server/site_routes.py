@@ -68,10 +68,8 @@ class SiteRoutes:
         address = _address(page, room)
         if "read" not in visitor.rights(address):
             raise AccessDenied("The link that you were given is for another room.", 403)
-        if not visitor.everything:
-            # Who was let into one room is shown neither the menu nor the neighbours of its page.
-            site = Site(site.folder, frozenset(), [page], ())
-        text = render_page(page, site, room=address.room, address=str(address))
+        guest = not visitor.everything
+        text = render_page(page, site, room=address.room, address=str(address), guest=guest)
         return HTMLResponse(text, headers={"cache-control": "private, no-cache"})
 
     # --- files -------------------------------------------------------------------------------

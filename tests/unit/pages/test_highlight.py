@@ -1,4 +1,6 @@
+import re
 from importlib.resources import files
+from pathlib import Path
 
 from engineroom.pages.highlight import code_html, stylesheet
 
@@ -9,11 +11,24 @@ def test_the_stylesheet_is_the_committed_one() -> None:
     assert committed.read_text() == stylesheet()
 
 
-def test_light_and_dark_do_not_mix() -> None:
-    """Every rule is either for light or for dark, so that neither leaves a trace in the other."""
-    light, dark = stylesheet().split("@media")[1:]
-    assert light.startswith(" not (prefers-color-scheme: dark) {\n  .highlight ")
-    assert dark.startswith(" (prefers-color-scheme: dark) {\n  .highlight ")
+def test_every_colour_is_the_pages_own() -> None:
+    """Code to read has the colours of code in cells: the page's variables, which are light or dark by themselves."""
+    colours = re.findall(r"color: ([^;}]+?) ?[;}]", stylesheet())
+    tokens = Path(__file__).parents[3] / "web" / "src" / "styles" / "tokens.css"
+    light, dark = tokens.read_text().split("@media")
+    for colour in set(colours):
+        name = re.fullmatch(r"var\((--[a-z-]+)\)", colour)
+        assert name is not None, colour
+        assert f"{name[1]}:" in light
+        assert f"{name[1]}:" in dark
+
+
+def test_kinds_without_a_look_take_the_one_above() -> None:
+    """A name of a function's kin looks as a function does; a plain name has no rule."""
+    rules = stylesheet().splitlines()
+    (function,) = [rule for rule in rules if re.search(r"\.nf\b", rule)]
+    assert re.search(r"\.fm\b", function)
+    assert not [rule for rule in rules if re.search(r"\.n\b", rule)]
 
 
 def test_code_keeps_every_character() -> None:

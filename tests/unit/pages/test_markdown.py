@@ -84,7 +84,7 @@ def test_headings_have_anchors_of_their_own(page_of: PageOf) -> None:
         Heading(2, "One", "one-1"),
         Heading(3, "!?", "section"),
     )
-    assert '<a class="anchor" href="#one-1"' in page.html
+    assert '<a class="anchor" href="#one-1" aria-hidden="true" tabindex="-1"></a>' in page.html
 
 
 def test_fences_are_coloured(page_of: PageOf) -> None:

@@ -96,6 +96,19 @@ def test_a_single_page_has_no_menu(site_of: SiteOf) -> None:
     assert outline.all("nav") == outline.all("button") == []
 
 
+def test_a_guest_sees_its_page_and_nothing_around_it(site_of: SiteOf) -> None:
+    """Who was let into one room is shown neither the site's title, nor a menu, a neighbour or a link out."""
+    site = site_of({"index.md": "# My site", "a.md": "# A", "z.md": "# Z"})
+    page = site.page("a")
+    assert page is not None
+    text = render_page(page, site, room="abc", address="a@abc", guest=True)
+    outline = Outline(text)
+    assert "My site" not in text
+    assert outline.all("nav") == outline.all("button") == []
+    assert [a["href"] for a in outline.all("a") if not (a["href"] or "").startswith("#")] == []
+    assert outline.all("x-share") == [{}]
+
+
 def test_ids_are_unique_whatever_the_headings(site_of: SiteOf) -> None:
     """Headings called like parts of the document take nothing from it."""
     site = site_of({"index.md": "# Page.content\n\n# page.menu\n\n# Content", "b.md": ""})
@@ -106,7 +119,7 @@ def test_ids_are_unique_whatever_the_headings(site_of: SiteOf) -> None:
 
 
 def test_a_message_says_one_thing(site_of: SiteOf) -> None:
-    """An error page has the site's title, its text in paragraphs, no menu and no script."""
+    """An error page has the site's title, its text in paragraphs, no menu, no script, and asks for no other file."""
     site = site_of({"index.md": "# My site", "private.md": "# Private"})
     text = render_message("No <b>token", "First & last.\n\nAsk.", status=403, site=site)
     outline = Outline(text)
@@ -116,4 +129,5 @@ def test_a_message_says_one_thing(site_of: SiteOf) -> None:
     assert "My site" in text
     assert "Private" not in text
     assert outline.all("script") == outline.all("nav") == []
+    assert outline.all("link") == [{"rel": "icon", "href": "data:,"}]
     assert "My site" not in render_message("T", "x", status=404)

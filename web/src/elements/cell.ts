@@ -20,6 +20,7 @@ import { contextOf } from "../site";
 import { PromptView } from "./prompt";
 
 const TICK_MS = 500;
+const BARRED = "You can read this room, but not run code in it.";
 
 export class CellElement extends HTMLElement {
   readonly #life = new Lifetime();
@@ -85,6 +86,8 @@ class CellView {
   readonly #interrupt = control("stop", "Interrupt", "Interrupt what runs (Ctrl-Shift-C)");
   readonly #restart = control("restart", "Restart", "Restart the engine: its variables are forgotten");
   readonly #state = h("span", { class: "cell-state" });
+  /** Tells those who do not see it what becomes of the cell, without the ticking of the clock. */
+  readonly #spoken = h("span", { class: "visually-hidden", role: "status" });
   readonly #engineState = h("span", { class: "cell-engine" });
   readonly #prompt: PromptView;
   readonly #outputs: OutputsView | undefined;
@@ -92,6 +95,7 @@ class CellView {
   /** An evaluation that was asked for and is not in the document yet. */
   #asking = false;
   #refusal: string | undefined;
+  #told: string | undefined;
 
   constructor(room: Room, cell: Y.Map<unknown>, options: CellOptions) {
     this.#room = room;
@@ -105,7 +109,7 @@ class CellView {
   mount(parent: HTMLElement, life: Lifetime): void {
     const code = h("div", { class: "cell-code" });
     const buttons = h("div", { class: "cell-buttons" }, this.#run, this.#interrupt, this.#restart);
-    const bar = h("div", { class: "cell-bar" }, buttons, this.#state, this.#engineState);
+    const bar = h("div", { class: "cell-bar" }, buttons, this.#state, this.#spoken, this.#engineState);
     const outputs = this.#outputs?.element;
     parent.replaceChildren(h("div", { class: "cell", role: "group", "aria-label": `Cell ${this.#options.id}` },
       code, bar, this.#prompt.element, outputs));
@@ -178,6 +182,11 @@ class CellView {
     return isActive(this.#evaluation);
   }
 
+  /** The room has said that this visitor may not run anything. */
+  get #isBarred(): boolean {
+    return this.#room.isJoined && !this.#room.may("run");
+  }
+
   async #evaluate(): Promise<void> {
     if (!this.#room.may("run") || this.#asking || this.#isBusy) return;
     this.#asking = true;
@@ -213,14 +222,16 @@ class CellView {
     const evaluation = this.#evaluation;
     const busy = this.#isBusy;
     const connected = this.#room.connection.state.kind === "open";
-    permit(this.#run, may && !busy && !this.#asking, may ? undefined : "You can read this room, but not run code in it.");
-    permit(this.#interrupt, may && connected && busy, may ? undefined : "You may not run code in this room.");
-    permit(this.#restart, may && connected, may ? undefined : "You may not run code in this room.");
+    const why = this.#isBarred ? BARRED : undefined;
+    permit(this.#run, may && !busy && !this.#asking, why);
+    permit(this.#interrupt, may && connected && busy, why);
+    permit(this.#restart, may && connected, why);
     this.#prompt.show(may ? evaluation : undefined);
     if (!busy && !this.#asking) this.#outputs?.settle();
     this.#editor?.dom.classList.toggle("running", busy);
     this.#showEngine();
     this.#describe();
+    this.#announce(evaluation);
   }
 
   #showEngine(): void {
@@ -234,12 +245,24 @@ class CellView {
   #describe(): void {
     const evaluation = this.#evaluation;
     const connected = this.#room.connection.state.kind === "open";
-    let text = evaluation === undefined ? "" : describe(evaluation, Date.now() / 1000);
+    const unasked = this.#isBarred ? BARRED : "";
+    let text = evaluation === undefined ? unasked : describe(evaluation, Date.now() / 1000);
     let state: string = evaluation?.state ?? "none";
     if (this.#asking && !this.#isBusy) [text, state] = [connected ? "Asking…" : "Will run when the connection is back", "queued"];
     if (this.#refusal !== undefined && !this.#isBusy) [text, state] = [`Not run: ${this.#refusal}`, "failed"];
     if (this.#state.textContent !== text) this.#state.textContent = text;
     this.#state.dataset["state"] = state;
+  }
+
+  #announce(evaluation: Evaluation | undefined): void {
+    const { id = "", state = "", prompt } = evaluation ?? {};
+    const news = `${id} ${state} ${prompt === undefined ? "" : "asks"}`;
+    const isFirst = this.#told === undefined;
+    if (this.#told === news) return;
+    this.#told = news;
+    if (isFirst || evaluation === undefined) return; // what was there already is no news
+    const { started: _started, ...timeless } = evaluation;
+    this.#spoken.textContent = `Cell ${this.#options.id}: ${describe(timeless, 0)}`;
   }
 }
 
@@ -252,7 +275,7 @@ function completeByTab(view: EditorView): boolean {
 }
 
 function control(name: IconName, label: string, title: string): HTMLButtonElement {
-  const text = name === "run" ? h("span", {}, label) : undefined;
+  const text = name === "restart" ? undefined : h("span", {}, label);
   const button = h("button", { type: "button", class: `button cell-${name}`, "aria-label": label, title }, icon(name), text);
   button.dataset["title"] = title;
   return button;

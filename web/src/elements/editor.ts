@@ -30,6 +30,7 @@ export class EditorElement extends HTMLElement {
     const label = this.getAttribute("label") ?? name;
     parent.classList.remove("loading");
     const language = this.getAttribute("language") ?? "plain";
-    sharedEditor({ parent, text, room, language, label, placeholder: "Write something…" }, this.#life);
+    const placeholders = { writer: "Write something…", reader: "Nothing is written here yet." };
+    sharedEditor({ parent, text, room, language, label, placeholders }, this.#life);
   }
 }

@@ -2,6 +2,7 @@
 
 import { h } from "../dom";
 import { number } from "../format";
+import type { Room } from "../room";
 import { Lifetime } from "../signals";
 import { contextOf } from "../site";
 
@@ -18,10 +19,10 @@ export class SliderElement extends HTMLElement {
     this.#life.add(room.values.changed.listen((address) => {
       if (address === this.#address) this.#show();
     }));
-    this.#life.add(room.changed.listen(() => this.#allow(room.may("write"))));
+    this.#life.add(room.changed.listen(() => this.#allow(room)));
     this.#life.on(this.#range, "input", () => this.#want(this.#range.valueAsNumber));
     this.#life.on(this.#number, "change", () => this.#want(this.#clamped(this.#number.valueAsNumber)));
-    this.#allow(room.may("write"));
+    this.#allow(room);
     this.#show();
   }
 
@@ -50,8 +51,9 @@ export class SliderElement extends HTMLElement {
     );
   }
 
-  #allow(may: boolean): void {
-    const why = may ? "" : "You can look at this room, but not change it.";
+  #allow(room: Room): void {
+    const may = room.may("write");
+    const why = may || !room.isJoined ? "" : "You can look at this room, but not change it.";
     for (const input of [this.#range, this.#number]) {
       input.disabled = !may;
       input.title = why;

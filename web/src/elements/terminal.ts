@@ -16,16 +16,21 @@ const DEFAULT_ROWS = 20;
 const SCROLLBACK_LINES = 5_000;
 const RESIZE_DELAY_MS = 120;
 const LINE_HEIGHT = 1.25;
+/** How long after Escape a Tab leaves the terminal instead of going to the program; as CodeMirror has it. */
+const LEAVING_MS = 2_000;
+const READABLE_CONTRAST = 4.5;
 
 export class TerminalElement extends HTMLElement {
   readonly #life = new Lifetime();
+  readonly #note = h("p", { class: "terminal-note", role: "status", hidden: true });
+  /** Why the program ended; undefined while there is one. */
+  #ended: string | undefined;
 
   connectedCallback(): void {
     const { room } = contextOf(this);
     const name = this.getAttribute("terminal") ?? "";
     const screen = h("div", { class: "terminal-screen" });
-    const ended = h("p", { class: "terminal-ended", role: "status", hidden: true });
-    this.replaceChildren(h("div", { class: "terminal-frame" }, screen, ended));
+    this.replaceChildren(h("div", { class: "terminal-frame" }, screen, this.#note));
 
     const terminal = openTerminal(screen, this.getAttribute("label") ?? name);
     this.#life.add(() => terminal.dispose());
@@ -37,7 +42,7 @@ export class TerminalElement extends HTMLElement {
 
     const replay = new Replay();
     answerOnce(terminal, () => !replay.isRunning && room.answersForTerminals);
-    this.#life.add(room.terminals.listen(name, (message) => show(message, terminal, ended, replay)));
+    this.#life.add(room.terminals.listen(name, (message) => this.#show(message, terminal, replay)));
     this.#takeInput(terminal, (data) => room.typeIntoTerminal(name, data));
     this.#life.add(room.changed.listen(() => this.#allow(terminal)));
     this.#allow(terminal);
@@ -54,9 +59,26 @@ export class TerminalElement extends HTMLElement {
     terminal.options.disableStdin = !may || !connected;
     this.classList.toggle("read-only", !may);
     this.classList.toggle("offline", room.isJoined && !connected);
-    this.title = may || !room.isJoined ? "" : "You can watch this terminal, but not type into it.";
+    this.#explain();
     const answers = room.awareness.getLocalState()?.["answers"] === true;
     if (may && !answers) room.awareness.setLocalStateField("answers", true);
+  }
+
+  #show(message: TerminalMessage, terminal: Terminal, replay: Replay): void {
+    if (message.type !== "terminalSize") this.#ended = message.type === "terminalEnded" ? message.reason : undefined;
+    this.#explain();
+    draw(message, terminal, replay);
+  }
+
+  /** The line below the screen: what has ended, and what this visitor may not. */
+  #explain(): void {
+    const { room } = contextOf(this);
+    const may = room.may("run") || !room.isJoined;
+    const watching = may ? "" : "You can watch this terminal, but not type into it.";
+    const again = may ? " Press a key to start it again." : "";
+    const text = this.#ended === undefined ? watching : `Ended: ${this.#ended}.${again}`;
+    if (this.#note.textContent !== text) this.#note.textContent = text;
+    this.#note.hidden = text === "";
   }
 
   #takeInput(terminal: Terminal, send: (data: Uint8Array) => void): void {
@@ -131,34 +153,44 @@ function openTerminal(screen: HTMLElement, label: string): Terminal {
     scrollback: SCROLLBACK_LINES,
     convertEol: false,
     macOptionIsMeta: true,
+    minimumContrastRatio: READABLE_CONTRAST,
   });
   terminal.open(screen);
   terminal.textarea?.setAttribute("aria-label", `Terminal ${label}`);
-  // Ctrl-Shift-C and -V copy and paste, as in other terminals; Ctrl-C stays the program's
-  terminal.attachCustomKeyEventHandler((event) => {
-    if (event.type !== "keydown" || !event.ctrlKey || !event.shiftKey || event.code !== "KeyC") return true;
-    event.preventDefault();
-    if (terminal.hasSelection()) void navigator.clipboard?.writeText(terminal.getSelection());
-    return false;
-  });
+  terminal.textarea?.setAttribute("aria-description", "Escape, then Tab leaves the terminal.");
+  terminal.attachCustomKeyEventHandler(keysForProgram(terminal));
   return terminal;
 }
 
-function show(message: TerminalMessage, terminal: Terminal, ended: HTMLElement, replay: Replay): void {
+/** Says of each key whether it is the program's; the others are the page's. */
+function keysForProgram(terminal: Terminal): (event: KeyboardEvent) => boolean {
+  let escapedAt = -Infinity;
+  return (event) => {
+    if (event.type !== "keydown") return true;
+    if (event.key === "Tab") {
+      const leaves = terminal.options.disableStdin === true || event.timeStamp - escapedAt < LEAVING_MS;
+      return !leaves; // what xterm does not take moves the focus, as everywhere
+    }
+    if (event.key !== "Shift") escapedAt = event.key === "Escape" ? event.timeStamp : -Infinity;
+    // Ctrl-Shift-C copies, as in other terminals; Ctrl-C stays the program's
+    if (!event.ctrlKey || !event.shiftKey || event.code !== "KeyC") return true;
+    event.preventDefault();
+    if (terminal.hasSelection()) void navigator.clipboard?.writeText(terminal.getSelection());
+    return false;
+  };
+}
+
+function draw(message: TerminalMessage, terminal: Terminal, replay: Replay): void {
   switch (message.type) {
     case "terminalScreen":
-      ended.hidden = true;
       terminal.reset();
       terminal.resize(Math.max(2, message.columns), Math.max(1, message.rows));
       return replay.write(terminal, message.data);
     case "terminalOutput":
-      ended.hidden = true;
       return terminal.write(message.data);
     case "terminalSize":
       return terminal.resize(Math.max(2, message.columns), Math.max(1, message.rows));
     case "terminalEnded":
-      ended.textContent = `Ended: ${message.reason}. Press a key to start it again.`;
-      ended.hidden = false;
       return;
     default:
       return assertNever(message);

@@ -21,6 +21,7 @@ Controller = Literal["memory", "pids", "cpu"]
 CONTROLLERS: tuple[Controller, ...] = ("memory", "pids", "cpu")
 CPU_PERIOD_MICROSECONDS = 100_000
 PREFIX = "engineroom-"
+STACK_BYTES = 8 << 20  # the usual; the server itself has a larger one, which programs are not to inherit
 # What each controller is called in the start line.
 WORDS: Mapping[str, str] = {"memory": "memory", "pids": "processes", "cpu": "CPU"}
 
@@ -116,6 +117,7 @@ def resource_limits(
     """
     bounds = [
         (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_STACK, STACK_BYTES),
         (resource.RLIMIT_FSIZE, limits.file_bytes),
         (resource.RLIMIT_NOFILE, limits.open_files),
     ]

@@ -143,9 +143,15 @@ class SandboxRuntime:
             descriptors=descriptors,
             terminal=spec.terminal is not None,
             user=self._owner,
-            limits=limits.resource_limits(spec.limits, self._cgroups, others=OWN_PROCESSES),
+            limits=limits.resource_limits(spec.limits, self._cgroups, others=self._others()),
             wall_seconds=spec.limits.wall_seconds,
         )
+
+    def _others(self) -> int:
+        """How many processes count against a program's that are not its own."""
+        # A user namespace counts its own; without one, all sandboxes of this machine are one user.
+        shared = self._owner is not None and not self._cgroups.holds("pids")
+        return OWN_PROCESSES + (limits.count_tasks(self._user) if shared else 0)
 
 
 def namespaces(owner: int | None, *, network: bool) -> Iterator[str]:
