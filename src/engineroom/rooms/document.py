@@ -22,6 +22,10 @@ EMPTY_STATE_VECTOR = b"\x00"
 MAX_TAIL_BYTES = 1 << 20
 
 
+class EditFailed(Exception):
+    """An edit of the room's own could not be made; the document is as it was."""
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """An update that needs what the document lacks; `token` is its receiver's."""
@@ -98,7 +102,8 @@ class Document:
             self._doc.apply_update(snapshot)
             self._clocks = read_state_vector(self._doc.get_state())
         except BaseException as error:
-            _only_pycrdts(error)
+            if not survivable(error):
+                raise
             self._rebuild()
             return False
         self._encoded = snapshot
@@ -109,7 +114,8 @@ class Document:
         try:
             self._apply_all([update for update, _ in updates])
         except BaseException as error:
-            _only_pycrdts(error)
+            if not survivable(error):
+                raise
             return self._apply_singly(updates)
         for update, summary in updates:
             self._took(update, summary)
@@ -152,7 +158,29 @@ class Document:
         return ready
 
     def edit(self, change: Callable[[Doc[Any]], None]) -> bytes | None:
-        """Make `change` in one transaction; the update it makes (V1), None when it changed nothing."""
+        """Make `change` in one transaction; the update it makes (V1), None when it changed nothing.
+
+        Members can have written anything where `change` writes, and pycrdt panics easily. Nobody has
+        seen what a failed edit had done by then, so it is undone, and the client id may go on.
+
+        Raises:
+            EditFailed: it failed half-way, and was undone.
+        """
+        try:
+            update = self._transact(change)
+            summary = read_update(update) if update is not None else None
+        except BaseException as error:
+            if not survivable(error):
+                raise
+            self._rebuild()
+            raise EditFailed(f"{type(error).__name__}: {error}") from error
+        if update is not None and summary is not None:
+            self._took(update, summary)
+        return update
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def _transact(self, change: Callable[[Doc[Any]], None]) -> bytes | None:
         updates: list[bytes] = []
 
         def observe(event: TransactionEvent) -> None:
@@ -164,12 +192,7 @@ class Document:
                 change(self._doc)
         finally:
             self._doc.unobserve(subscription)
-        if not updates:
-            return None
-        self._took(updates[0], read_update(updates[0]))
-        return updates[0]
-
-    # --- inside ------------------------------------------------------------------------------
+        return updates[0] if updates else None
 
     def _apply_all(self, updates: Sequence[bytes]) -> None:
         if len(updates) == 1:
@@ -194,7 +217,8 @@ class Document:
                 self._apply_all([update])
                 self._doc.get_update(self._doc.get_state())
             except BaseException as error:
-                _only_pycrdts(error)
+                if not survivable(error):
+                    raise
                 self._rebuild()
                 applied.append(False)
             else:
@@ -208,10 +232,9 @@ class Document:
         self._clocks = read_state_vector(self._doc.get_state())
 
 
-def _only_pycrdts(error: BaseException) -> None:
-    """Let everything through but pycrdt's own errors and a panic of the Rust below.
+def survivable(error: BaseException) -> bool:
+    """Whether it is an error like any other, or a panic of the Rust below pycrdt.
 
-    A panic is a BaseException without a name to import. After either, the document may be half changed.
+    A panic is a BaseException without a name to import. After either, a document may be half changed.
     """
-    if type(error).__name__ != "PanicException" and not isinstance(error, Exception):
-        raise error
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"

@@ -175,8 +175,15 @@ class Wake:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """Tell the server's log that something was not done, and why. Never holds contents."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """The room has nobody and nothing more to do, and all it had is stored: end its programs and forget it."""
 
 
-Effect: TypeAlias = Append | Compact | Send | Close | Order | KeepOutput | Wake | End
+Effect: TypeAlias = Append | Compact | Send | Close | Order | KeepOutput | Wake | Report | End

@@ -45,7 +45,8 @@ def open_room(
     if stored is not None:
         refused = _load(document, stored)
         tail = sum(len(r.update) for r in stored.records)
-        log = Log(stored.last_number, tail, len(stored.snapshot or b""))
+        size = len(stored.snapshot or b"")
+        log = Log(stored.last_number, tail, size, keep_all=bool(refused))
     else:
         log = Log(0, 0, 0)
         seed = seed_update(plan)

@@ -31,13 +31,19 @@ class _Acknowledgement:
 class Log:
     """Records of one document, numbered from `number + 1`."""
 
-    def __init__(self, number: int, tail_bytes: int, snapshot_bytes: int) -> None:
-        """`number` is the newest in the store, whose log has `tail_bytes` after a snapshot of `snapshot_bytes`."""
+    def __init__(
+        self, number: int, tail_bytes: int, snapshot_bytes: int, *, keep_all: bool = False
+    ) -> None:
+        """`number` is the newest in the store, whose log has `tail_bytes` after a snapshot of `snapshot_bytes`.
+
+        With `keep_all` no snapshot ever takes the log's place: it holds records that the document does not.
+        """
         self.number = number
         self.durable = number
         self.tail_bytes = tail_bytes
         self.snapshot_bytes = snapshot_bytes
         self.failing = ""
+        self._keep_all = keep_all
         self._seeded_only = number == 0
         self._waiting: deque[Record] = deque()
         self._under_way: tuple[Record, ...] = ()
@@ -120,7 +126,8 @@ class Log:
     def compact_due(self, compact_bytes: int) -> bool:
         """Whether a snapshot should take the place of the stored log."""
         return (
-            self.settled
+            not self._keep_all
+            and self.settled
             and self.tail_bytes > max(compact_bytes, self.snapshot_bytes)
             and self.durable > 0
         )

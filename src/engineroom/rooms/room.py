@@ -25,7 +25,7 @@ from . import effects as e
 from . import programs as p
 from .address import Address
 from .cells import add_missing, lacks_any
-from .document import Document
+from .document import Document, EditFailed
 from .evaluations import Evaluations, any_unfinished, mark_lost
 from .intake import Intake
 from .limits import RoomLimits
@@ -236,7 +236,7 @@ class Room:
     # --- the document ------------------------------------------------------------------------
 
     def _edit(self, turn: Turn) -> None:
-        """The room's own edits, in one transaction, when there is something to write."""
+        """The room's own edits, each in a transaction, when there is something to write."""
         edits, self._edits = self._edits, []
         frame = self._evaluations.stale or (
             self._evaluations.pending and turn.now >= self._frame_at
@@ -244,19 +244,12 @@ class Room:
         settle = self._values.unsettled and (self._ending or 0 < self._settle_at <= turn.now)
         kept: list[e.KeepOutput] = []
 
-        def change(doc: Doc[Any]) -> None:
-            for edit in edits:
-                edit(doc)
-            if frame:
-                kept.extend(self._evaluations.write(doc))
-            if settle:
-                self._values.settle(doc)
-
-        if edits or frame or settle:
-            update = self.document.edit(change)
-            if update is not None:
-                turn.mail.to_all(m.SyncUpdate(update))
-                self.log.add(update, "", turn.now)
+        if frame:
+            edits.append(lambda doc: kept.extend(self._evaluations.write(doc)))
+        if settle:
+            edits.append(self._values.settle)
+        for edit in edits:
+            self._make(edit, turn)
         turn.effects.extend(kept)
         if frame:
             self._frame_at = turn.now + self._limits.output_frame_seconds
@@ -264,6 +257,17 @@ class Room:
             self._settle_at = 0.0
         elif self._values.unsettled and not self._settle_at:
             self._settle_at = turn.now + self._limits.settle_seconds
+
+    def _make(self, edit: Callable[[Doc[Any]], None], turn: Turn) -> None:
+        """One edit of the room's own. What members have written into its way makes it fail, not the room."""
+        try:
+            update = self.document.edit(edit)
+        except EditFailed as error:
+            turn.effects.append(e.Report(f"an edit of the room's own failed: {error}"))
+            return
+        if update is not None:
+            turn.mail.to_all(m.SyncUpdate(update))
+            self.log.add(update, "", turn.now)
 
     def _store(self, turn: Turn) -> None:
         append = self.log.next_append(turn.now)

@@ -341,3 +341,21 @@ def test_damaged_record_is_left_out_at_load(make_bench, typist):
     bench = make_bench(stored=StoredDocument("l", None, 0, records, 2))
     assert bench.refused == (2,)
     assert text_of(bench.room.document.encoded()) == "one"
+
+
+def test_record_that_was_left_out_is_not_compacted_away(make_bench, typist):
+    """While the log holds a record that the document does not, no snapshot takes its place."""
+    records = (Record(1, 0.0, "", b"\x01\x01\x61\x01\x00\x00\x00"),)
+    stored = StoredDocument("l", None, 0, records, 1)
+    bench = make_bench(stored=stored, limits=RoomLimits(compact_bytes=1))
+    bench.join(1)
+    bench.say(1, m.SyncUpdate(typist.type("x" * 100)))
+    bench.store()
+    assert not [each for each in bench.last if isinstance(each, e.Compact)]
+
+
+def test_joins_share_one_encoding(bench, typist):
+    """Two joins with nothing between them are answered with the same bytes, encoded once."""
+    bench.join(1)
+    bench.say(1, m.SyncUpdate(typist.type("x" * 1_000)))
+    assert bench.room.document.encoded() is bench.room.document.encoded()

@@ -9,8 +9,9 @@ Imports nothing of rooms, values, stores, pages or the server.
 from .choice import Choice, choose
 from .local import LocalRuntime
 from .process import Process
+from .runtime import Runtime
 from .sandbox import SandboxRuntime
-from .spec import Exit, Limits, Runtime, Spec, Statistics, TerminalSize
+from .spec import Exit, Limits, Spec, Statistics, TerminalSize
 
 __all__ = [
     "Choice",

@@ -10,8 +10,8 @@ from engineroom import errors
 
 from .limits import find_cgroups, remove_stale
 from .local import LocalRuntime
+from .runtime import Runtime
 from .sandbox import SandboxRuntime, probe
-from .spec import Runtime
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,9 @@ Controller = Literal["memory", "pids", "cpu"]
 CONTROLLERS: tuple[Controller, ...] = ("memory", "pids", "cpu")
 CPU_PERIOD_MICROSECONDS = 100_000
 PREFIX = "engineroom-"
-STACK_BYTES = 8 << 20  # the usual; the server itself has a larger one, which programs are not to inherit
+STACK_BYTES = (
+    8 << 20
+)  # the usual; the server itself has a larger one, which programs are not to inherit
 # What each controller is called in the start line.
 WORDS: Mapping[str, str] = {"memory": "memory", "pids": "processes", "cpu": "CPU"}
 

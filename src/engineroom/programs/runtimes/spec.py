@@ -8,10 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from .process import Process
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,28 +70,3 @@ class Statistics:
     processes: int
     memory_bytes: int
     cpu_seconds: float
-
-
-class Runtime(Protocol):
-    """Where programs' processes run."""
-
-    @property
-    def name(self) -> str:
-        """`local`, `sandbox`: for people."""
-
-    @property
-    def contained(self) -> bool:
-        """Are programs kept from the rest of the machine?"""
-
-    def describe_limits(self) -> str:
-        """Which limits hold, for people: `memory, processes and CPU by cgroup v1`."""
-
-    def workspace_inside(self, workspace: Path) -> str:
-        """The workspace's path as programs see it."""
-
-    async def run(self, spec: Spec) -> Process:
-        """The program, started. Cancelled, it leaves nothing behind.
-
-        Raises:
-            ProgramError: it cannot be started; the message names the command, or what this machine lacks.
-        """
