@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 
@@ -18,6 +18,7 @@ from engineroom.protocols import engine
 from engineroom.rooms import programs as p
 from engineroom.rooms.address import Address
 from engineroom.rooms.plan import Plan
+from engineroom.testing.engines import Ear
 
 pytestmark = pytest.mark.anyio
 
@@ -33,45 +34,22 @@ async def runtime(request: pytest.FixtureRequest) -> Runtime:
     return (await choose(name)).runtime
 
 
-class Engine:
+class Engine(Ear):
     """A Python engine with little patience for interrupts, and what was heard of it."""
 
     def __init__(self, backend: Backend, folder: Path) -> None:
-        self.heard: list[Heard] = []
-        self._at = 0
-        self._new = asyncio.Event()
+        super().__init__()
         self.instance: Instance = backend.allocate(
-            "engine", "python", place=Place(folder), hear=self._hear
+            "engine", "python", place=Place(folder), hear=self.hear
         )
-
-    def _hear(self, event: Heard) -> None:
-        self.heard.append(event)
-        self._new.set()
 
     def run(self, code: str, name: str = "e") -> None:
         """Begin an evaluation."""
         self.instance.ask(engine.Evaluate(name, code))
 
-    async def wait(self, wanted: Callable[[Heard], bool]) -> Any:
-        """The next thing heard that is wanted."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while True:
-                while self._at < len(self.heard):
-                    self._at += 1
-                    if wanted(self.heard[self._at - 1]):
-                        return self.heard[self._at - 1]
-                self._new.clear()
-                await self._new.wait()
-
-    async def wait_event(self, kind: type[engine.Event]) -> Any:
-        """The next event of this type."""
-        said = await self.wait(lambda h: isinstance(h, Said) and isinstance(h.event, kind))
-        return said.event
-
     async def wait_dead(self) -> str:
         """Why it is dead."""
-        changed = await self.wait(lambda h: isinstance(h, Changed) and h.state == "dead")
-        return str(changed.reason)
+        return await self.wait_state("dead")
 
 
 @pytest.fixture
