@@ -62,6 +62,11 @@ laws: .venv/installed-test  ## which layer may import which
 bench: $(BUNDLE) .venv/installed-test  ## all measurements, quickly (ARGS="--full")
 	@$(BIN)/python bench/run.py $(ARGS)
 
+.PHONY: screenshots
+screenshots: $(BUNDLE) .venv/installed-test  ## takes the README's pictures anew, into docs/images
+	@scripts/browser $(BIN)/python
+	$(BIN)/python scripts/screenshots.py
+
 .PHONY: constraints
 constraints: .venv/made  ## resolves constraints.txt anew
 	@scripts/refresh-constraints $(BIN)/python

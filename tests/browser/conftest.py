@@ -5,9 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Playwright,
+    Response,
+    expect,
+    sync_playwright,
+)
 
 from engineroom.testing.server_process import ServerProcess
 
@@ -22,6 +32,8 @@ ARGUMENTS = (
     "--disable-sync",
 )
 PATIENCE_SECONDS = 60.0
+
+Visit: TypeAlias = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")
@@ -123,3 +135,43 @@ def pages(
     for context in contexts:
         context.close()
     assert errors == []
+
+
+@pytest.fixture
+def visit(first_browser: Browser, server: ServerProcess) -> Iterator[Visit]:
+    """`visit(path, **options)` opens a path of the server, or a link to it, as a new visitor; `options` are those of a
+    browser's context.
+
+    Whatever a page complains about fails the test: an error, a line in the console, a file that is not there.
+    """
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def open_one(path: str, **options: Any) -> Page:
+        context = first_browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        listen(page, complaints)
+        page.goto(path if path.startswith("http") else server.url(path))
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def listen(page: Page, complaints: list[str]) -> None:
+    """Collects what `page` complains about."""
+
+    def console(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            complaints.append(message.text)
+
+    def response(response: Response) -> None:
+        if response.status >= 400:
+            complaints.append(f"{response.status} {response.url}")
+
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", console)
+    page.on("response", response)

@@ -193,3 +193,17 @@ def test_share_gives_a_link_for_that_room_alone(pages: Open, server: ServerProce
     assert response is not None
     assert response.status == 403
     context.close()
+
+
+def test_reader_of_an_unwritten_room_simply_goes_on(pages: Open, server: ServerProcess) -> None:
+    """A room in which nothing was written yet is the same after a restart: its readers reconnect and can write."""
+    one, two = pages("/kept")
+    expect(one.locator("x-connection")).to_contain_text("Saved")
+    expect(two.locator("x-connection")).to_contain_text("Saved")
+    server.kill()
+    expect(one.get_by_role("alert").first).to_contain_text("Connection lost")
+    server.launch()
+    expect(one.locator("x-connection")).to_contain_text("Saved")
+    editor(one).click()
+    one.keyboard.type("after all")
+    expect(editor(two)).to_contain_text("after all")

@@ -49,7 +49,25 @@ def _read_json(reader: Reader) -> None:
     _check_json(value)
 
 
-def _check_json(value: object) -> None:
+def check_plain_json(data: bytes) -> None:
+    """Checks that JSON text holds nothing that a document cannot: text that is no Unicode, numbers
+    past 64 bits, nesting past `MAX_NESTING`.
+
+    Raises:
+        ProtocolError: it does, or it is no JSON.
+    """
+    try:
+        value = _JSON.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise ProtocolError(f"the value is not JSON: {error}") from None
+    _check_json(value, refused=lambda number: not -(2**63) <= number < 2**63)
+
+
+def _refused_by_yrs(number: int) -> bool:
+    return 2**63 <= number < 2**64  # what is larger yet, it reads as a float
+
+
+def _check_json(value: object, refused: Callable[[int], bool] = _refused_by_yrs) -> None:
     level = [value]
     for _ in range(MAX_NESTING + 1):
         inner: list[object] = []
@@ -58,7 +76,7 @@ def _check_json(value: object) -> None:
                 inner += entry
             elif isinstance(entry, dict):
                 inner += entry.values()
-            elif isinstance(entry, int) and 2**63 <= entry < 2**64:
+            elif isinstance(entry, int) and refused(entry):
                 raise ProtocolError(f"the whole number {entry} in JSON is past 2**63 - 1")
         if not inner:
             return

@@ -46,6 +46,9 @@ any room's members."""
 MAX_AWARENESS_STATE_BYTES: Final = 65_536
 """One client's presence: a name, a colour and a cursor take some 300 bytes."""
 
+MAX_STATE_VECTOR_BYTES: Final = 2**20
+"""A Step 1. One client takes some 8 bytes in it, so these are more than a hundred thousand sessions of editing."""
+
 _JSON: Final = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -72,6 +75,8 @@ def _read_sync(reader: Reader) -> DocumentMessage:
     if step == 1:
         return SyncStep2(body)
     if step == 0:
+        if len(body) > MAX_STATE_VECTOR_BYTES:
+            raise ProtocolError(f"a state vector has at most {MAX_STATE_VECTOR_BYTES} bytes")
         return SyncStep1(body)
     raise ProtocolError(f"unknown sync message {step}; known are 0, 1 and 2")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from pycrdt import Array, Doc, Map, Text
@@ -15,13 +16,23 @@ from pycrdt import Array, Doc, Map, Text
 from .plan import CellPlan, Plan
 
 ROOT = "cells"
+MAX_CELLS = 2_000  # entries of the root Array that are looked at: members can put millions there
 NOTES = "engineroom"
 SEEDED = "seeded"
 
 
+def _root(doc: Doc[Any]) -> Array[Any] | None:
+    """The root Array; None when members have put text there.
+
+    yrs never comes back from reading an Array with text in it that has a character past U+FFFF.
+    """
+    array = doc.get(ROOT, type=Array)
+    return None if str(doc.get(ROOT, type=Text)) else array
+
+
 def cells(doc: Doc[Any]) -> Iterator[Map[Any]]:
     """The cells that are Maps."""
-    for cell in doc.get(ROOT, type=Array):
+    for cell in islice(_root(doc) or (), MAX_CELLS):
         if isinstance(cell, Map):
             yield cell
 
@@ -88,7 +99,9 @@ def add_missing(doc: Doc[Any], plan: Plan) -> None:
             text = doc.get(editor.name, type=Text)
             if editor.text and not len(text):
                 text.insert(0, editor.text)
-    array = doc.get(ROOT, type=Array)
+    array = _root(doc)
+    if array is None:
+        return
     for cell in plan.cells:
         if f"cell:{cell.id}" in missing and find_cell(doc, cell.id) is None:
             array.append(_cell(cell))

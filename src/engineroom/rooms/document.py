@@ -9,8 +9,11 @@ offender.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any
 
 from pycrdt import Doc, TransactionEvent
@@ -46,7 +49,11 @@ class Document:
         self._encoded = EMPTY_UPDATE
         self._tail: list[bytes] = []
         self._tail_bytes = 0
-        self.waiting: list[Waiting] = []
+        # What waits, below the client of the first clock that it lacks: heaps of that clock, a number, the update.
+        self._lacking: defaultdict[int, list[tuple[int, int, Waiting]]] = defaultdict(list)
+        self._reached: set[int] = set()
+        self._turns = count()
+        self.waiting = 0
         self.waiting_bytes = 0
 
     # --- reading -----------------------------------------------------------------------------
@@ -136,25 +143,33 @@ class Document:
         for client, _, end in summary.inserts:
             if self._clocks.get(client, 0) < end:
                 self._clocks[client] = end
+                if client in self._lacking:
+                    self._reached.add(client)
 
     def wait(self, update: bytes, summary: UpdateSummary, token: object) -> None:
-        """Keep `update` aside until what it needs is there."""
-        self.waiting.append(Waiting(update, summary, token))
-        self.waiting_bytes += len(update)
+        """Keep `update`, which `lacks` something, aside until that is there."""
+        if self._shelve(Waiting(update, summary, token)):
+            self.waiting += 1
+            self.waiting_bytes += len(update)
 
     def take_ready(self) -> list[Waiting]:
-        """The waiting updates that lack nothing any more, in the order in which they can be applied."""
+        """The waiting updates that lack nothing any more, in the order in which they can be applied.
+
+        Looks at those alone whose clock has been reached: thousands may wait, and a room calls this every turn.
+        """
         ready: list[Waiting] = []
-        moved = True
-        while moved and self.waiting:
-            moved = False
-            for item in list(self.waiting):
-                if not self.lacks(item.summary):
+        while self._reached:
+            client = self._reached.pop()
+            heap = self._lacking[client]
+            while heap and heap[0][0] <= self._clocks.get(client, 0):
+                item = heappop(heap)[2]
+                if not self._shelve(item):
                     self.expect(item.summary)
-                    self.waiting.remove(item)
-                    self.waiting_bytes -= len(item.update)
                     ready.append(item)
-                    moved = True
+            if not heap:
+                del self._lacking[client]
+        self.waiting -= len(ready)
+        self.waiting_bytes -= sum(len(item.update) for item in ready)
         return ready
 
     def edit(self, change: Callable[[Doc[Any]], None]) -> bytes | None:
@@ -173,12 +188,20 @@ class Document:
             if not survivable(error):
                 raise
             self._rebuild()
-            raise EditFailed(f"{type(error).__name__}: {error}") from error
+            raise EditFailed(type(error).__name__) from error
         if update is not None and summary is not None:
             self._took(update, summary)
         return update
 
     # --- inside ------------------------------------------------------------------------------
+
+    def _shelve(self, item: Waiting) -> bool:
+        """Put `item` below the first clock that it lacks; False when it lacks none."""
+        for client, clock in item.summary.needs:
+            if self._clocks.get(client, 0) < clock:
+                heappush(self._lacking[client], (clock, next(self._turns), item))
+                return True
+        return False
 
     def _transact(self, change: Callable[[Doc[Any]], None]) -> bytes | None:
         updates: list[bytes] = []

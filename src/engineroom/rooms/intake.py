@@ -19,6 +19,8 @@ from .log import Log
 from .members import Member, MemberId
 from .turn import Turn
 
+READ_ONLY = Refused(0, "read_only", "You may read this document, not change it.")
+
 
 @dataclass(frozen=True, slots=True)
 class _Arrival:
@@ -43,6 +45,9 @@ class Intake:
 
     def receive(self, member: Member, update: bytes, turn: Turn) -> None:
         """An update from `member`; it is applied with the others of this turn, in `apply`."""
+        if not member.access.write and len(update) > self._limits.reader_update_bytes:
+            turn.mail.to(member.id, READ_ONLY)
+            return
         try:
             summary = read_update(update)
         except ProtocolError as error:
@@ -52,9 +57,7 @@ class Intake:
             self._log.acknowledge(member.id, update)
         elif not member.access.write:
             if not self._document.knows(summary):
-                turn.mail.to(
-                    member.id, Refused(0, "read_only", "You may read this document, not change it.")
-                )
+                turn.mail.to(member.id, READ_ONLY)
         elif self._too_large(member, update, summary, turn):
             pass
         elif self._document.lacks(summary):
@@ -80,6 +83,11 @@ class Intake:
     # --- inside ------------------------------------------------------------------------------
 
     def _too_large(self, member: Member, update: bytes, summary: UpdateSummary, turn: Turn) -> bool:
+        unstored = self._log.unstored_bytes + len(update)
+        if unstored > self._limits.unstored_bytes:
+            reason = "changes cannot be saved fast enough; try again later"
+            turn.close(member.id, CloseCode.TRY_AGAIN_LATER, reason)
+            return True
         sizes = {
             "update_bytes": len(update),
             "update_deletions": len(summary.deletes),
@@ -96,16 +104,22 @@ class Intake:
         return False
 
     def _wait(self, member: Member, update: bytes, summary: UpdateSummary, turn: Turn) -> None:
-        if self._document.waiting_bytes + len(update) > self._limits.update_bytes:
-            reason = (
-                f"too much waits for missing updates: update_bytes = {self._limits.update_bytes}"
+        document, limits = self._document, self._limits
+        too_many = document.waiting >= limits.waiting_updates
+        if too_many or document.waiting_bytes + len(update) > limits.update_bytes:
+            reason = "too much waits for missing updates: " + (
+                f"waiting_updates = {limits.waiting_updates}"
+                if too_many
+                else f"update_bytes = {limits.update_bytes}"
             )
             turn.close(member.id, CloseCode.LIMIT_EXCEEDED, reason)
             return
         number = self._log.add(update, member.user.id, turn.now)
         token = _Arrival(update, summary, member.id, member.user.id, number)
-        self._document.wait(update, summary, token)
-        turn.mail.to(member.id, SyncStep1(self._document.state_vector()))
+        document.wait(update, summary, token)
+        if member.id not in turn.asked:
+            turn.asked.add(member.id)
+            turn.mail.to(member.id, SyncStep1(document.state_vector()))
 
     def _repeated(self, member: Member, update: bytes, summary: UpdateSummary, turn: Turn) -> None:
         """Nothing is inserted that is not known; what is deleted only applying can tell."""

@@ -13,6 +13,12 @@ class RoomLimits:
     """Members of one room; the next one is refused with close code 4429."""
     update_bytes: int = 16 << 20
     """One update of a document, and what may wait for missing dependencies."""
+    reader_update_bytes: int = 1 << 20
+    """One update of who may only read: what answers Step 1, and brings nothing. Reading one takes time."""
+    waiting_updates: int = 10_000
+    """Updates that may wait for missing dependencies."""
+    unstored_bytes: int = 64 << 20
+    """What may wait for a disk that fails or does not keep up; past it, who changes more is closed with 1013."""
     document_bytes: int = 256 << 20
     """A document's whole encoding; an update that would pass it is refused with close code 4429."""
     document_types: int = 100_000
@@ -22,9 +28,14 @@ class RoomLimits:
     """Ranges that one update may delete: pycrdt's work grows with their square."""
     awareness_clients: int = 2_000
     awareness_bytes: int = 4 << 20
-    """Presence of one room in all."""
+    """Presence of one room in all; what a member says past it is not shown."""
+    member_awareness_clients: int = 100
+    member_awareness_bytes: int = 256 << 10
+    """Presence that one member speaks for; past it, it is closed with 4429."""
     values: int = 1_000
     value_bytes: int = 1 << 20
+    values_bytes: int = 32 << 20
+    """Values of one room, each, and all together."""
     queued_evaluations: int = 64
     """Evaluations that wait for one engine."""
     code_bytes: int = 1 << 20
@@ -35,6 +46,8 @@ class RoomLimits:
     """Outputs of one evaluation."""
     output_bytes: int = 8 << 20
     """One rich output."""
+    evaluation_bytes: int = 64 << 20
+    """Rich outputs and errors of one evaluation in all."""
     screen_bytes: int = 256 << 10
     """What a newcomer is shown of a terminal."""
     input_bytes: int = 64 << 10

@@ -5,6 +5,7 @@ Every record is read and applied by itself here. One that cannot be is set aside
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from engineroom.errors import ProtocolError
@@ -37,7 +38,7 @@ def open_room(
     lineage: str,
     limits: RoomLimits,
 ) -> Opened:
-    """The room as it was left; `lineage` is for a document that begins here. `client_id` must be new at
+    """The room as it was left; `lineage` is for a document alone that begins here. `client_id` must be new at
     every opening.
     """
     document = Document(client_id)
@@ -53,9 +54,17 @@ def open_room(
         if seed is not None:
             document.apply([(seed, read_update(seed))])
             log.add(seed, "", 0.0, seed=True)
-    lineage = stored.lineage if stored is not None else lineage
+    if stored is not None:
+        lineage = stored.lineage
+    elif plan.page:
+        lineage = seed_lineage(address, plan)
     room = Room(address, plan, document, log, lineage=lineage, limits=limits)
     return Opened(room, refused)
+
+
+def seed_lineage(address: Address, plan: Plan) -> str:
+    """The lineage of a page's room that holds nothing but the seed: the same at every opening, as the seed is."""
+    return hashlib.sha256(f"{address}\n{plan.version}".encode()).hexdigest()[:32]
 
 
 def _load(document: Document, stored: StoredDocument) -> tuple[int, ...]:

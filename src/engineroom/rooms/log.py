@@ -7,6 +7,7 @@ many. A failed append is tried again, with back-off, for as long as the room liv
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
 
@@ -43,6 +44,7 @@ class Log:
         self.tail_bytes = tail_bytes
         self.snapshot_bytes = snapshot_bytes
         self.failing = ""
+        self.unstored_bytes = 0
         self._keep_all = keep_all
         self._seeded_only = number == 0
         self._waiting: deque[Record] = deque()
@@ -56,6 +58,7 @@ class Log:
         self.number += 1
         self._waiting.append(Record(self.number, now, user, update))
         self.tail_bytes += len(update)
+        self.unstored_bytes += len(update)
         if not seed:
             self._seeded_only = False
         return self.number
@@ -67,8 +70,8 @@ class Log:
         if not self._acknowledgements or self._acknowledgements[-1].number <= wanted:
             self._acknowledgements.append(item)
         else:  # an update that waited for its dependency has an older number
-            items = sorted([*self._acknowledgements, item], key=lambda each: each.number)
-            self._acknowledgements = deque(items)
+            place = bisect_right(self._acknowledgements, wanted, key=lambda each: each.number)
+            self._acknowledgements.insert(place, item)
 
     def forget(self, member: MemberId) -> None:
         """`member` is gone."""
@@ -88,6 +91,7 @@ class Log:
     def stored(self, number: int) -> bool:
         """All up to `number` is durable; whether that ends a time of failures."""
         self.durable = max(self.durable, number)
+        self.unstored_bytes -= sum(len(record.update) for record in self._under_way)
         self._under_way = ()
         recovered = bool(self.failing)
         self.failing, self._retry_at, self._retry_seconds = "", None, FIRST_RETRY_SECONDS
@@ -112,6 +116,12 @@ class Log:
         count = min(len(self._waiting), MAX_APPEND_RECORDS)
         self._under_way = tuple(self._waiting.popleft() for _ in range(count))
         return Append(self._under_way)
+
+    def take_rest(self) -> tuple[Record, ...]:
+        """What was not handed to the store yet, for a room that ends before its time."""
+        rest = () if self._seeded_only else tuple(self._waiting)
+        self._waiting.clear()
+        return rest
 
     @property
     def retry_at(self) -> float | None:

@@ -34,27 +34,40 @@ from engineroom.protocols.updates import is_whole
 
 from . import effects as e
 from .address import Address
+from .document import survivable
+from .failures import Failures
 from .limits import RoomLimits
 from .loading import open_room
 from .members import Access, MemberId, User
 from .plan import Plan
 from .programs import ProgramEvent, Programs, RoomPrograms
 from .room import Room
-from .storage import OutputKeeper, Store
+from .storage import OutputKeeper, Record, Store
 
 logger = logging.getLogger("engineroom.rooms")
+
+# What one turn takes in. A message costs some 20 microseconds, so no room keeps the others waiting for long.
+MAX_BATCH = 500
+# What may wait for the next turns, before members' connections are read no further.
+MAX_INBOX = 1_000
 
 PlanOf = Callable[[Address], Plan | None]
 
 
 class Connection(Protocol):
-    """A member's transport, as its room sees it. Neither call waits or raises; after `close` both do nothing."""
+    """A member's transport, as its room sees it. No call waits or raises; after `close` all do nothing."""
 
     def send(self, bundle: Bundle) -> None:
         """Write the bundle's payloads, each as one binary message, in one go."""
 
     def close(self, code: int, reason: str) -> None:
         """Close after what has been sent. `Membership.leave` follows from the transport."""
+
+    def hold(self) -> None:
+        """Read no further until `release`: the room does not keep up. What was read already still comes."""
+
+    def release(self) -> None:
+        """Read on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +107,7 @@ class Membership:
             return
         if message is not None:
             self._room.put(e.Received(self._member, message))
+            self._room.hold_if_full(self._connection)
 
     def paused(self) -> None:
         """The transport's write buffer is over its high mark."""
@@ -132,6 +146,7 @@ class Rooms:
         self._plan_of = plan_of
         self._max_rooms = max_rooms
         self._rooms: dict[Address, _OpenRoom] = {}
+        self._failures = Failures()
         self._tasks = asyncio.TaskGroup()
         self._draining = False
 
@@ -165,7 +180,7 @@ class Rooms:
             AccessDenied: there is no such page (status 404).
             LimitExceeded: too many rooms are open, or members in this one.
             StoreError: the document cannot be read.
-            RoomClosed: the server is going down.
+            RoomClosed: the server is going down, or the room failed a moment ago.
         """
         while True:
             if self._draining:
@@ -197,10 +212,13 @@ class Rooms:
         room.put(e.Edit(change))
 
     async def drain(self, seconds: float = 4.0) -> None:
-        """End every room: members are told (1012), updates are on disk, programs are dead. Safe to call twice.
+        """End every room: members are told (1012), updates are on disk, programs are dead.
 
         After `seconds` what is still open is given up: with a store that fails, its last updates are lost, and logged.
+        Safe to call twice; the second call returns at once.
         """
+        if self._draining:
+            return
         self._draining = True
         for room in self._rooms.values():
             room.put(e.Ending())
@@ -213,6 +231,10 @@ class Rooms:
                 logger.error("%s: not closed within %.1f s; given up", room.address, seconds)
                 room.cancel()
 
+    def failed(self, address: Address) -> None:
+        """The room at `address` has failed; it may stay shut for a while."""
+        self._failures.add(address, self.clock())
+
     def statistics(self) -> list[RoomStatistics]:
         """The open rooms, by address."""
         rooms = (room.statistics() for room in self._rooms.values())
@@ -222,6 +244,9 @@ class Rooms:
         plan = self._plan_of(address)
         if plan is None:
             raise AccessDenied("there is no such page", status=404)
+        wait_seconds = self._failures.wait_seconds(address, self.clock())
+        if wait_seconds:
+            raise RoomClosed(f"it failed a moment ago; try again in {wait_seconds:.0f} s")
         if len(self._rooms) >= self._max_rooms:
             raise LimitExceeded("rooms", self._max_rooms)
         room = self._rooms[address] = _OpenRoom(self, address, plan)
@@ -240,6 +265,7 @@ class _OpenRoom:
     """One open room and its task."""
 
     task: asyncio.Task[None]
+    _tasks: asyncio.TaskGroup
 
     def __init__(self, rooms: Rooms, address: Address, plan: Plan) -> None:
         self.address = address
@@ -250,6 +276,7 @@ class _OpenRoom:
         self._loop = asyncio.get_running_loop()
         self._inbox: list[e.Input] = []
         self._news = asyncio.Event()
+        self._held: list[Connection] = []
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._closed = asyncio.Event()
         self._connections: dict[MemberId, Connection] = {}
@@ -273,6 +300,12 @@ class _OpenRoom:
         """Something happened."""
         self._inbox.append(item)
         self._news.set()
+
+    def hold_if_full(self, connection: Connection) -> None:
+        """Have the connection read no further when more waits than the next turns can take."""
+        if len(self._inbox) >= MAX_INBOX and connection not in self._held:
+            connection.hold()
+            self._held.append(connection)
 
     def join(
         self, connection: Connection, *, user: User, access: Access, dialect: Dialect
@@ -315,25 +348,46 @@ class _OpenRoom:
     # --- the task ----------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Open, serve, close."""
+        """Open, serve, close. Whatever fails in here ends this room alone."""
         try:
-            self._room = await self._load()
-        except StoreError as error:
-            logger.error("%s: %s", self._path, error)
-            self._ready.set_exception(error)
-            self._ready.exception()
+            self._room = room = await self._load()
+        except BaseException as error:
+            if not survivable(error):
+                raise
+            self._refuse(error)
             return
         self._ready.set_result(None)
         logger.info("%s: open", self._path)
         try:
-            await self._serve(self._room)
-        except Exception:
-            logger.exception("%s: the room failed", self._path)
-            self._part(CloseCode.INTERNAL_ERROR, "the room failed")
+            async with asyncio.TaskGroup() as self._tasks:
+                await self._serve_or_fail(room)
         finally:
-            self.closing = True
             await self._close()
         logger.info("%s: closed", self._path)
+
+    def _refuse(self, error: BaseException) -> None:
+        """The room cannot be opened: whoever waits for it is told."""
+        if not isinstance(error, StoreError):
+            logger.error("%s: the room cannot be opened", self._path, exc_info=error)
+            self._rooms.failed(self.address)
+            error = StoreError("its document cannot be opened; the server's log says why")
+        else:
+            logger.error("%s: %s", self._path, error)
+        self._ready.set_exception(error)
+        self._ready.exception()  # nobody may be waiting
+
+    async def _serve_or_fail(self, room: Room) -> None:
+        try:
+            await self._serve(room)
+        except BaseException as error:
+            if not survivable(error):
+                raise
+            logger.error("%s: the room failed", self._path, exc_info=error)
+            self._rooms.failed(self.address)
+            self._part(CloseCode.INTERNAL_ERROR, "the room failed")
+            self._append(room.log.take_rest(), room)
+        finally:
+            self.closing = True
 
     async def _load(self) -> Room:
         stored = await self._rooms.store.load(self._path)
@@ -357,9 +411,18 @@ class _OpenRoom:
         while not room.ended:
             await self._news.wait()
             self._news.clear()
-            batch, self._inbox = self._inbox, []
+            # A quarter at least: programs are not held, and what they say must not gather.
+            size = max(MAX_BATCH, len(self._inbox) // 4)
+            batch, self._inbox = self._inbox[:size], self._inbox[size:]
             for effect in room.receive(batch, self._rooms.clock()):
                 self._carry_out(effect, room)
+            if len(self._inbox) < MAX_INBOX:
+                held, self._held = self._held, []
+                for connection in held:
+                    connection.release()
+            if self._inbox:
+                self._news.set()
+                await asyncio.sleep(0)  # the other rooms' turn
 
     def _carry_out(self, effect: e.Effect, room: Room) -> None:
         match effect:
@@ -369,7 +432,7 @@ class _OpenRoom:
                     if connection is not None:
                         connection.send(bundle)
             case e.Append():
-                self._append(effect, room)
+                self._append(effect.records, room)
             case e.Close():
                 connection = self._connections.get(effect.member)
                 if connection is not None:
@@ -387,6 +450,8 @@ class _OpenRoom:
                     keep(self._path, effect.evaluation, effect.index, effect.text)
             case e.Compact():
                 self._compact(effect)
+            case e.Report():
+                logger.warning("%s: %s", self._path, effect.text)
             case e.End():
                 self.closing = True
             case _:
@@ -395,18 +460,19 @@ class _OpenRoom:
     def _emit(self, event: ProgramEvent) -> None:
         self.put(event)
 
-    def _append(self, effect: e.Append, room: Room) -> None:
-        number = effect.records[-1].number
+    def _append(self, records: tuple[Record, ...], room: Room) -> None:
+        if not records:
+            return
+        number = records[-1].number
 
         def stored(error: StoreError | None) -> None:
             self.put(e.Stored(number) if error is None else e.StoreFailed(str(error)))
 
-        self._rooms.store.append(self._path, room.lineage, effect.records, stored)
+        self._rooms.store.append(self._path, room.lineage, records, stored)
 
     def _compact(self, effect: e.Compact) -> None:
         if self._compacting is None or self._compacting.done():
-            loop = self._loop
-            self._compacting = loop.create_task(self._put_snapshot(effect), name="compact")
+            self._compacting = self._tasks.create_task(self._put_snapshot(effect), name="compact")
 
     async def _put_snapshot(self, effect: e.Compact) -> None:
         """A snapshot that pycrdt has not encoded as a whole must not take the place of a log that has all."""
@@ -417,6 +483,8 @@ class _OpenRoom:
             await self._rooms.store.compact(self._path, effect.snapshot, effect.number)
         except StoreError as error:
             logger.warning("%s: not compacted: %s", self._path, error)
+        except Exception:  # the log has all that the snapshot has
+            logger.exception("%s: not compacted", self._path)
 
     def _wake_at(self, time: float | None) -> None:
         if self._alarm is not None:
@@ -436,7 +504,8 @@ class _OpenRoom:
     async def _close(self) -> None:
         self._wake_at(None)
         if self._programs is not None:
-            await self._programs.aclose()
-        if self._compacting is not None:
-            await self._compacting
+            try:
+                await self._programs.aclose()
+            except Exception:
+                logger.exception("%s: its programs did not end as they should", self._path)
         self._part(CloseCode.SERVICE_RESTART, "the room has closed")

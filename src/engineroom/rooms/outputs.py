@@ -57,7 +57,8 @@ class OutputWriter:
         self._open: _Open | None = None
         self._clear_next = False
         self._count = 0
-        self._shortened: set[int] = set()
+        self._sizes: dict[int, int] = {}  # of rich outputs and errors, by index
+        self._omitted: dict[int, int] = {}
         self._kept: list[KeepOutput] = []
 
     @property
@@ -103,18 +104,18 @@ class OutputWriter:
                     self._display(outputs, event)
                 case engine.Raised():
                     self._before_output(outputs)
-                    self._add(outputs, _error(event))
+                    self._add(outputs, self._error(event, len(outputs)))
         kept, self._kept = self._kept, []
         return kept
 
     def finish(self, outputs: Array[Any]) -> list[KeepOutput]:
         """Write what waits and complete what is kept of the shortened outputs."""
         kept = self.write(outputs)
-        for index in sorted(self._shortened):
+        for index in sorted(self._omitted):
             text = _text(outputs, index)
             if text is not None:
                 kept.append(KeepOutput(self.evaluation, index, str(text)))
-        self._shortened.clear()
+        self._omitted.clear()
         return kept
 
     # --- inside ------------------------------------------------------------------------------
@@ -122,7 +123,8 @@ class OutputWriter:
     def _clear(self, outputs: Array[Any]) -> None:
         outputs.clear()
         self._open = None
-        self._shortened.clear()
+        self._omitted.clear()
+        self._sizes.clear()
         self.displays.clear()
         self._count = 0
 
@@ -146,7 +148,7 @@ class OutputWriter:
 
     def _display(self, outputs: Array[Any], event: engine.Display) -> None:
         kind = "execute_result" if event.result else "display_data"
-        data = self._bounded(event.data)
+        data = self._bounded(event.data, len(outputs))
         index = self._add(outputs, Map({"output_type": kind, "data": data, "metadata": {}}))
         if event.display and index is not None and self._count < self._limits.outputs:
             self.displays.setdefault(event.display, []).append(index)
@@ -154,13 +156,31 @@ class OutputWriter:
     def _update_display(self, outputs: Array[Any], event: engine.Display) -> None:
         for index in self.displays.get(event.display, ()):
             if index < len(outputs) and isinstance(outputs[index], Map):
-                outputs[index]["data"] = self._bounded(event.data)
+                outputs[index]["data"] = self._bounded(event.data, index)
 
-    def _bounded(self, data: dict[str, str]) -> dict[str, str]:
-        allowed = self._limits.output_bytes
-        if sum(len(content) for content in data.values()) <= allowed:
-            return dict(data)
-        return {"text/plain": f"This output is larger than {allowed >> 20} MiB and is not shown."}
+    def _bounded(self, data: dict[str, str], index: int) -> dict[str, str]:
+        size = sum(len(key) + len(content) for key, content in data.items())
+        refusal = self._refusal(size, index)
+        return {"text/plain": refusal} if refusal else dict(data)
+
+    def _error(self, event: engine.Raised, index: int) -> Map[Any]:
+        size = len(event.name) + len(event.value) + sum(map(len, event.traceback))
+        refusal = self._refusal(size, index)
+        name, value, traceback = event.name, event.value, list(event.traceback)
+        if refusal:
+            name, value, traceback = name[:100], refusal, []
+        return Map({"output_type": "error", "ename": name, "evalue": value, "traceback": traceback})
+
+    def _refusal(self, size: int, index: int) -> str:
+        """Why output `index` of this size is not shown; empty when it is, and counts."""
+        limits = self._limits
+        self._sizes.pop(index, None)
+        if size > limits.output_bytes:
+            return f"This output is larger than {limits.output_bytes >> 20} MiB and is not shown."
+        if sum(self._sizes.values()) + size > limits.evaluation_bytes:
+            return f"More than {limits.evaluation_bytes >> 20} MiB of outputs: not shown."
+        self._sizes[index] = size
+        return ""
 
     def _stream(self, outputs: Array[Any], name: str, text: str) -> None:
         target = _text(outputs, self._open.index) if self._open is not None else None
@@ -200,26 +220,14 @@ class OutputWriter:
 
     def _cut_off(self, outputs: Array[Any], index: int, text: str) -> None:
         output = outputs[index]
-        omitted = output.get("omitted") or 0
-        output["omitted"] = int(omitted) + len(text.encode("utf-16-le")) // 2
+        omitted = self._omitted.get(index, 0) + len(text.encode("utf-16-le")) // 2
+        output["omitted"] = self._omitted[index] = omitted
         output["whole"] = self._whole_url(index)
-        self._shortened.add(index)
         self._kept.append(KeepOutput(self.evaluation, index, text))
 
 
 def _stream_map(name: str, text: str) -> Map[Any]:
     return Map({"output_type": "stream", "name": name, "text": Text(text)})
-
-
-def _error(event: engine.Raised) -> Map[Any]:
-    return Map(
-        {
-            "output_type": "error",
-            "ename": event.name,
-            "evalue": event.value,
-            "traceback": list(event.traceback),
-        }
-    )
 
 
 def _text(outputs: Array[Any], index: int) -> Text | None:

@@ -9,13 +9,16 @@ Source: y-protocols awareness (PROTOCOL.md).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 import msgspec
 
 from engineroom.errors import LimitExceeded
+from engineroom.protocols.lib0 import MAX_INTEGER
 from engineroom.protocols.messages import AwarenessState, AwarenessUpdate
 
+from .limits import RoomLimits
 from .members import MemberId
 
 GONE_SECONDS = 60.0  # twice the 30 s after which y-protocols' clients forget a silent peer
@@ -29,16 +32,32 @@ class _Known:
     gone_since: float | None
 
 
-class Presence:
-    """Awareness states by client id, at most `max_clients` living ones of at most `max_bytes` in all."""
+@dataclass(slots=True)
+class _Share:
+    """Living states, and their bytes."""
 
-    def __init__(self, max_clients: int, max_bytes: int) -> None:
+    clients: int = 0
+    bytes: int = 0
+
+    def add(self, known: _Known, sign: int) -> None:
+        self.clients += sign
+        self.bytes += sign * len(known.state.state)
+
+
+class Presence:
+    """Awareness states by client id.
+
+    A member that says too much is refused. What is past the room's own bounds is dropped, so that nobody is
+    punished for another's presence.
+    """
+
+    def __init__(self, limits: RoomLimits) -> None:
+        self._limits = limits
         self._known: dict[int, _Known] = {}
+        self._gone: dict[int, None] = {}  # the departed, those who left first in front
         self._changed: dict[int, None] = {}
-        self._max_clients = max_clients
-        self._max_bytes = max_bytes
-        self._living = 0
-        self._bytes = 0
+        self._all = _Share()
+        self._shares: defaultdict[MemberId, _Share] = defaultdict(_Share)
 
     @property
     def changed(self) -> bool:
@@ -49,7 +68,8 @@ class Presence:
         """Take in what `member` says.
 
         Raises:
-            LimitExceeded: too many clients or too large states; what came before in the update is taken in.
+            LimitExceeded: `member` speaks for too many clients, or says too much; what came before in the update
+            is taken in.
         """
         for state in update.states:
             known = self._known.get(state.client)
@@ -67,10 +87,13 @@ class Presence:
 
     def leave(self, member: MemberId, now: float) -> None:
         """Everything that `member` said of itself is gone."""
-        for client, known in self._known.items():
+        for client, known in list(self._known.items()):
             if known.member == member and known.gone_since is None:
-                gone = AwarenessState(client, known.state.clock + 1, GONE)
+                # "Gone" counts with the same clock, too, which the last one that there is needs.
+                clock = min(known.state.clock + 1, MAX_INTEGER)
+                gone = AwarenessState(client, clock, GONE)
                 self._put(gone, None, now)
+        self._shares.pop(member, None)
 
     def take_changes(self, now: float) -> AwarenessUpdate | None:
         """What has changed since the last call, the latest state of each client; forgets the long departed."""
@@ -78,13 +101,13 @@ class Presence:
             return None
         states = tuple(self._known[client].state for client in self._changed)
         self._changed.clear()
-        gone = [
-            c
-            for c, k in self._known.items()
-            if k.gone_since is not None and now - k.gone_since > GONE_SECONDS
-        ]
-        for client in gone:
-            del self._known[client]
+        while self._gone:
+            client = next(iter(self._gone))
+            since = self._known[client].gone_since or 0.0
+            few = len(self._gone) <= self._limits.awareness_clients
+            if few and now - since <= GONE_SECONDS:
+                break
+            del self._gone[client], self._known[client]
         return AwarenessUpdate(states)
 
     def snapshot(self) -> AwarenessUpdate | None:
@@ -105,17 +128,36 @@ class Presence:
     def _put(
         self, state: AwarenessState, member: MemberId | None, gone_since: float | None
     ) -> None:
-        before = self._known.get(state.client)
-        was_living = before is not None and before.gone_since is None
-        living = self._living - was_living + (gone_since is None)
-        size = self._bytes + len(state.state) - (len(before.state.state) if before else 0)
-        if gone_since is None and living > self._max_clients:
-            raise LimitExceeded("awareness_clients", self._max_clients)
-        if gone_since is None and size > self._max_bytes:
-            raise LimitExceeded("awareness_bytes", self._max_bytes)
-        self._known[state.client] = _Known(state, member, gone_since)
+        before, now = self._known.get(state.client), _Known(state, member, gone_since)
+        if gone_since is None and member is not None and not self._fits(now, member, before):
+            return
+        if before is not None:
+            self._count(before, -1)
+        self._known[state.client] = now
         self._changed[state.client] = None
-        self._living, self._bytes = living, size
+        self._gone.pop(state.client, None)
+        if gone_since is not None:
+            self._gone[state.client] = None
+        self._count(now, 1)
+
+    def _count(self, known: _Known, sign: int) -> None:
+        if known.gone_since is None and known.member is not None:
+            self._all.add(known, sign)
+            self._shares[known.member].add(known, sign)
+
+    def _fits(self, known: _Known, member: MemberId, before: _Known | None) -> bool:
+        limits, share = self._limits, self._shares[member]
+        size, same = len(known.state.state), 0
+        if before is not None and before.gone_since is None and before.member == member:
+            size, same = size - len(before.state.state), 1
+        if share.clients - same >= limits.member_awareness_clients:
+            raise LimitExceeded("member_awareness_clients", limits.member_awareness_clients)
+        if share.bytes + size > limits.member_awareness_bytes:
+            raise LimitExceeded("member_awareness_bytes", limits.member_awareness_bytes)
+        return (
+            self._all.clients - same < limits.awareness_clients
+            and self._all.bytes + size <= limits.awareness_bytes
+        )
 
 
 class _User(msgspec.Struct):

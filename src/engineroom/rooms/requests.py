@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import assert_never
 
-from engineroom.errors import AccessDenied, EngineroomError, LimitExceeded, ProgramError
+from engineroom.errors import (
+    AccessDenied,
+    EngineroomError,
+    LimitExceeded,
+    ProgramError,
+    ProtocolError,
+)
 from engineroom.errors import AddressError as BadAddress
 from engineroom.protocols import engine, lines
 from engineroom.protocols import messages as m
@@ -28,6 +34,7 @@ CODES: dict[type[EngineroomError], str] = {
     LimitExceeded: "limit",
     BadAddress: "address",
     ProgramError: "program",
+    ProtocolError: "value",
 }
 
 Request = (

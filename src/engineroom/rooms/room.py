@@ -61,10 +61,10 @@ class Room:
         self.log = log
         self.members: dict[MemberId, Member] = {}
         self._limits = limits
-        self._values = Values(limits.values, limits.value_bytes)
+        self._values = Values(limits)
         self._values.load(document.doc)
         self._values.seed(plan.values)
-        self._presence = Presence(limits.awareness_clients, limits.awareness_bytes)
+        self._presence = Presence(limits)
         self._terminals = Terminals(plan.terminals, limits.screen_bytes)
         self._evaluations = Evaluations(plan, limits, self._whole_url)
         self._intake = Intake(document, log, limits)
@@ -73,7 +73,9 @@ class Room:
         )
         self._newcomers: list[Member] = []
         self._returning: list[tuple[Member, PausePoint]] = []
-        self._questions: list[tuple[MemberId, bytes]] = []
+        # A member's last question counts, and is answered when it can be sent the answer: a document is large.
+        self._questions: dict[MemberId, bytes] = {}
+        self._curious: dict[MemberId, None] = {}
         self._edits = self._first_edits()
         self._frame_at = self._awareness_at = self._settle_at = 0.0
         self._empty_since: float | None = None
@@ -169,6 +171,8 @@ class Room:
         self._newcomers = [each for each in self._newcomers if each.id != member]
         self._returning = [each for each in self._returning if each[0].id != member]
         self._presence.leave(member, turn.now)
+        self._questions.pop(member, None)
+        self._curious.pop(member, None)
         self._requests.forget(member, turn)
         self.log.forget(member)
 
@@ -189,13 +193,13 @@ class Room:
             return
         match item.message:
             case m.SyncStep1(state_vector):
-                self._questions.append((member.id, state_vector))
+                self._questions[member.id] = state_vector
             case m.SyncStep2(update) | m.SyncUpdate(update):
                 self._intake.receive(member, update, turn)
             case m.AwarenessUpdate():
                 self._present(member, item.message, turn)
             case m.QueryAwareness():
-                turn.mail.to(member.id, self._presence.snapshot() or m.AwarenessUpdate(()))
+                self._curious[member.id] = None
             case _:
                 self._requests.receive(member, item.message, turn)
 
@@ -336,10 +340,12 @@ class Room:
         return m.Welcome(msgspec.json.encode(facts).decode())
 
     def _answer_questions(self, turn: Turn) -> None:
-        questions, self._questions = self._questions, []
-        for member, state_vector in questions:
+        for member in [each for each in self._curious if self.members[each].paused_at is None]:
+            del self._curious[member]
+            turn.mail.to(member, self._presence.snapshot() or m.AwarenessUpdate(()))
+        for member in [each for each in self._questions if self.members[each].paused_at is None]:
             try:
-                difference = self.document.difference(state_vector)
+                difference = self.document.difference(self._questions.pop(member))
             except ProtocolError as error:
                 turn.close(member, CloseCode.PROTOCOL_ERROR, error.reason)
             else:

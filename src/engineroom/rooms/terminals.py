@@ -18,6 +18,7 @@ from .programs import Command, ResizeTerminal, StartTerminal, WriteTerminal
 
 MAX_COLUMNS = 1_000
 MAX_ROWS = 500
+MAX_MODES = 100  # xterm knows some forty
 _MODE = re.compile(rb"\x1b\[\?([0-9;]{1,40})([hl])")  # DECSET and DECRST, xterm's ctlseqs
 _ERASE_ALL = b"\x1b[3J"
 _RESET = b"\x1bc"
@@ -113,7 +114,8 @@ class Terminal:
         for match in _MODE.finditer(text):
             for mode in match[1].split(b";"):
                 if match[2] == b"h":
-                    self._modes[mode] = None
+                    if len(self._modes) < MAX_MODES:
+                        self._modes[mode] = None
                 else:
                     self._modes.pop(mode, None)
         escape = text.rfind(b"\x1b", max(0, len(text) - 48))

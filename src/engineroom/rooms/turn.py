@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
-
-from pycrdt import Doc
 
 from .effects import Close, Effect, Order
 from .members import Mail, MemberId
@@ -15,13 +11,13 @@ from .programs import Command
 
 @dataclass(slots=True)
 class Turn:
-    """`now` is in seconds since the epoch."""
+    """`now` is in seconds since the epoch; `asked` are the members who are asked for what they have."""
 
     now: float
     mail: Mail = field(default_factory=Mail)
     effects: list[Effect] = field(default_factory=list)
     closes: list[Close] = field(default_factory=list)
-    edits: list[Callable[[Doc[Any]], None]] = field(default_factory=list)
+    asked: set[MemberId] = field(default_factory=set)
 
     def order(self, *commands: Command) -> None:
         """Have the room's programs do something."""

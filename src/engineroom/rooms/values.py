@@ -13,10 +13,12 @@ from typing import Any
 import msgspec
 from pycrdt import Doc, Map
 
-from engineroom.errors import LimitExceeded
+from engineroom.errors import EngineroomError, LimitExceeded
+from engineroom.protocols.contents import check_plain_json
 from engineroom.protocols.messages import Value, ValueChanged, ValueKind
 
 from .address import check_value_address
+from .limits import RoomLimits
 from .plan import ValuePlan
 
 ROOT = "values"
@@ -31,15 +33,15 @@ class Kept:
 
 
 class Values:
-    """Values by address: at most `max_count`, each of at most `max_bytes`."""
+    """Values by address, within the room's limits."""
 
-    def __init__(self, max_count: int, max_bytes: int) -> None:
+    def __init__(self, limits: RoomLimits) -> None:
         self.revision = 0
+        self._limits = limits
+        self._bytes = 0
         self._kept: dict[str, Kept] = {}
         self._unsettled: dict[str, None] = {}
         self._watches: dict[int, dict[str, None]] = {}
-        self._max_count = max_count
-        self._max_bytes = max_bytes
 
     def get(self, address: str) -> Value | None:
         """The value at `address`, None when there is none.
@@ -56,16 +58,31 @@ class Values:
         Raises:
             AddressError: `address` may not name a value.
             LimitExceeded: the value is too large, or there are too many.
+            ProtocolError: it is JSON that a document cannot hold.
         """
         check_value_address(address)
-        if len(value.data) > self._max_bytes:
-            raise LimitExceeded("value_bytes", self._max_bytes)
-        if address not in self._kept and len(self._kept) >= self._max_count:
-            raise LimitExceeded("values", self._max_count)
-        self.revision += 1
-        self._kept[address] = Kept(value, self.revision)
+        self._check_size(address, value)
+        if value.kind is ValueKind.JSON:
+            check_plain_json(value.data)
+        self._keep(address, value)
         self._unsettled[address] = None
         return ValueChanged(address, self.revision, value)
+
+    def _check_size(self, address: str, value: Value) -> None:
+        limits, before = self._limits, self._kept.get(address)
+        if len(value.data) > limits.value_bytes:
+            raise LimitExceeded("value_bytes", limits.value_bytes)
+        if before is None and len(self._kept) >= limits.values:
+            raise LimitExceeded("values", limits.values)
+        grown = len(value.data) - (len(before.value.data) if before else 0)
+        if grown > 0 and self._bytes + grown > limits.values_bytes:
+            raise LimitExceeded("values_bytes", limits.values_bytes)
+
+    def _keep(self, address: str, value: Value) -> None:
+        before = self._kept.get(address)
+        self._bytes += len(value.data) - (len(before.value.data) if before else 0)
+        self.revision += 1
+        self._kept[address] = Kept(value, self.revision)
 
     def since(self, revision: int) -> Iterator[ValueChanged]:
         """All values that were set after `revision`, oldest first."""
@@ -90,8 +107,8 @@ class Values:
         elif below != "/":
             check_value_address(below.rstrip("/"))
         watches = self._watches.setdefault(connection, {})
-        if pattern not in watches and len(watches) >= self._max_count:
-            raise LimitExceeded("values", self._max_count)
+        if pattern not in watches and len(watches) >= self._limits.values:
+            raise LimitExceeded("values", self._limits.values)
         watches[pattern] = None
         if below is None:
             return [(pattern, self.get(pattern))]
@@ -130,29 +147,44 @@ class Values:
     def settle(self, doc: Doc[Any]) -> None:
         """Write what has changed into the document; to be called inside a transaction."""
         shadow = doc.get(ROOT, type=Map)
-        for address in self._unsettled:
+        unsettled, self._unsettled = self._unsettled, {}
+        for address in unsettled:
             value = self._kept[address].value
             plain: Any = (
                 value.data if value.kind is ValueKind.BYTES else msgspec.json.decode(value.data)
             )
             shadow[address] = plain
-        self._unsettled.clear()
 
     def load(self, doc: Doc[Any]) -> None:
-        """Take over what an earlier opening of the room left in the document."""
-        shadow = doc.get(ROOT, type=Map).to_py() or {}
-        for address, plain in list(shadow.items())[: self._max_count]:
-            if isinstance(plain, bytes | bytearray):
-                value = Value(ValueKind.BYTES, bytes(plain))
-            else:
-                value = Value(ValueKind.JSON, msgspec.json.encode(whole_numbers(plain)))
-            self.revision += 1
-            self._kept[address] = Kept(value, self.revision)
+        """Take over what an earlier opening of the room left in the document.
+
+        Members can have written anything there: what could not have been set is passed over.
+        """
+        shadow = doc.get(ROOT, type=Map)
+        for address in list(shadow.keys())[: self._limits.values]:
+            try:
+                check_value_address(address)
+                value = _value(shadow.get(address))
+                self._check_size(address, value)
+            except (EngineroomError, TypeError, ValueError, RecursionError):
+                continue
+            self._keep(address, value)
+
+
+def _value(plain: Any) -> Value:
+    """The value that stands in the document as `plain`.
+
+    Raises:
+        TypeError: it is a shared type, which a value never is.
+    """
+    if isinstance(plain, bytes | bytearray):
+        return Value(ValueKind.BYTES, bytes(plain))
+    return Value(ValueKind.JSON, msgspec.json.encode(whole_numbers(plain)))
 
 
 def whole_numbers(plain: Any) -> Any:
     """`plain` with 3.0 as 3: a CRDT document keeps JavaScript's numbers, which know no difference."""
-    if isinstance(plain, float) and plain.is_integer():
+    if isinstance(plain, float) and plain.is_integer() and abs(plain) < 2**53:
         return int(plain)
     if isinstance(plain, list):
         return [whole_numbers(item) for item in plain]

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,16 +40,21 @@ MAX_COOKIE_ROOMS = 8
 @dataclass(frozen=True, slots=True)
 class Visitor:
     """One visitor: a stable id, and its rights: `everything`, or those in the rooms it was let
-    into.
+    into. `ends` says until when (seconds since the epoch), for rooms whose link has an end.
     """
 
     user: str
     everything: bool = False
     rooms: Mapping[str, Rights] = field(default_factory=dict)
+    ends: Mapping[str, int] = field(default_factory=dict)
 
     def rights(self, address: Address) -> Rights:
         """What the visitor may do in the room at `address`."""
         return ALL_RIGHTS if self.everything else self.rooms.get(str(address), NO_RIGHTS)
+
+    def end(self, address: Address) -> int | None:
+        """When the visitor's rights in the room at `address` end; None: they do not."""
+        return None if self.everything else self.ends.get(str(address))
 
     def joined(self, other: Visitor) -> Visitor:
         """This visitor with the other's rights in addition; the newest rooms are kept."""
@@ -56,8 +62,21 @@ class Visitor:
             name: self.rooms.get(name, NO_RIGHTS) | rights for name, rights in other.rooms.items()
         }
         older = {name: rights for name, rights in self.rooms.items() if name not in rooms}
-        kept = list((older | rooms).items())[-MAX_COOKIE_ROOMS:]
-        return Visitor(self.user, self.everything or other.everything, dict(kept))
+        kept = dict(list((older | rooms).items())[-MAX_COOKIE_ROOMS:])
+        ends = {name: end for name in kept if (end := self._end(name, other)) is not None}
+        return Visitor(self.user, self.everything or other.everything, kept, ends)
+
+    def _end(self, room: str, other: Visitor) -> int | None:
+        """When the rights of both in `room` end: with the one that gives all that both do, else with
+        the first.
+        """
+        both = self.rooms.get(room, NO_RIGHTS) | other.rooms.get(room, NO_RIGHTS)
+        whole = [each for each in (self, other) if each.rooms.get(room) == both]
+        if any(room not in each.ends for each in whole):
+            return None
+        if whole:
+            return max(each.ends[room] for each in whole)
+        return min((each.ends[room] for each in (self, other) if room in each.ends), default=None)
 
 
 def new_user_id() -> str:
@@ -72,6 +91,7 @@ class _Share(msgspec.Struct, frozen=True):
     typ: Literal["share"]
     room: str
     rights: frozenset[Right]
+    exp: int | None = None
 
 
 class _Cookie(msgspec.Struct, frozen=True):
@@ -79,6 +99,7 @@ class _Cookie(msgspec.Struct, frozen=True):
     sub: str
     token: str | None = None
     rooms: dict[str, frozenset[Right]] = {}
+    ends: dict[str, int] = {}
 
 
 _Claims = TypeVar("_Claims", bound=msgspec.Struct)
@@ -112,7 +133,8 @@ class Access:
         share = self._decode(text, _Share)
         if share is None:
             return None
-        return Visitor(new_user_id(), rooms={share.room: share.rights})
+        ends = {} if share.exp is None else {share.room: share.exp}
+        return Visitor(new_user_id(), rooms={share.room: share.rights}, ends=ends)
 
     def from_cookie(self, text: str) -> Visitor | None:
         """The visitor whom this cookie names; None when it is not valid, or was made for another
@@ -124,9 +146,14 @@ class Access:
         everything = cookie.token is not None and hmac.compare_digest(
             cookie.token, self._fingerprint
         )
-        if not everything and not cookie.rooms:
+        # A cookie lives longer than a link may: what a link gave ends with the link.
+        now = time.time()
+        over = {room for room, end in cookie.ends.items() if end <= now}
+        rooms = {room: rights for room, rights in cookie.rooms.items() if room not in over}
+        if not everything and not rooms:
             return None
-        return Visitor(cookie.sub, everything, cookie.rooms)
+        ends = {room: end for room, end in cookie.ends.items() if room in rooms}
+        return Visitor(cookie.sub, everything, rooms, ends)
 
     def anybody(self) -> Visitor | None:
         """The visitor who shows nothing: None, unless the server is open to all."""
@@ -142,6 +169,8 @@ class Access:
             "exp": int(now) + COOKIE_SECONDS,
             "rooms": {name: sorted(rights) for name, rights in visitor.rooms.items()},
         }
+        if visitor.ends:
+            claims["ends"] = dict(visitor.ends)
         if visitor.everything:
             claims["token"] = self._fingerprint
         return jwt.encode(claims, self._key, algorithm="HS256")

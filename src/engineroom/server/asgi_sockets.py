@@ -86,6 +86,8 @@ class AsgiConnection:
         self._closing: tuple[int, str] | None = None
         self._is_lost = False
         self._wake = asyncio.Event()
+        self._may_read = asyncio.Event()
+        self._may_read.set()
 
     # --- the room's side ---------------------------------------------------------------------
 
@@ -116,11 +118,20 @@ class AsgiConnection:
         self._wake.set()
         self._leave()
 
+    def hold(self) -> None:
+        """Ask the server for no further message."""
+        self._may_read.clear()
+
+    def release(self) -> None:
+        """Read on."""
+        self._may_read.set()
+
     # --- the socket's side -------------------------------------------------------------------
 
     async def read(self, receive: Receive) -> None:
         """Hand whole messages to the room, until the client is gone."""
         while True:
+            await self._may_read.wait()
             message = await receive()
             if message["type"] == "websocket.disconnect":
                 self.lost()

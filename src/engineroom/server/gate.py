@@ -58,7 +58,11 @@ class Request:
         """The `token` of the query, if any."""
         if b"token=" not in self.query:
             return None
-        return parse_qs(self.query.decode("latin-1"), max_num_fields=100).get("token", [None])[0]
+        try:
+            fields = parse_qs(self.query.decode("latin-1"), max_num_fields=100)
+        except ValueError:  # too many: no URL of ours
+            return None
+        return fields.get("token", [None])[0]
 
     @property
     def bearer_token(self) -> str | None:

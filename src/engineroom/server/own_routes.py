@@ -106,7 +106,10 @@ class OwnRoutes:
         rights = parse_rights(asked.rights)
         if not rights <= visitor.rights(address):
             raise AccessDenied("You can give only rights that you have in this room.", 403)
-        expires = None if asked.seconds is None else time.time() + asked.seconds
+        ends = [] if asked.seconds is None else [time.time() + asked.seconds]
+        if (end := visitor.end(address)) is not None:  # no link outlives the one it came from
+            ends.append(end)
+        expires = min(ends, default=None)
         token = self._access.share(address, rights, expires=expires)
         body = msgspec.json.encode(ShareAnswer(token, _shared_url(address, token)))
         return Response(body, media_type="application/json", headers={"cache-control": "no-store"})

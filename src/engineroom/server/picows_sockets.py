@@ -207,6 +207,16 @@ class SocketListener(WSListener):
         if self._transport is not None:
             self._end(self._transport)
 
+    def hold(self) -> None:
+        """Read no further; the kernel's buffer, and then the client, wait."""
+        if self._transport is not None and self._closing is None:
+            self._transport.underlying_transport.pause_reading()
+
+    def release(self) -> None:
+        """Read on."""
+        if self._transport is not None and self._closing is None:
+            self._transport.underlying_transport.resume_reading()
+
     # --- picows' side ------------------------------------------------------------------------
 
     def on_ws_connected(self, transport: WSTransport) -> None:
@@ -313,6 +323,8 @@ class _Lingering:
         self.abort = transport.abort
         self.get_extra_info = transport.get_extra_info
         self.get_write_buffer_size = transport.get_write_buffer_size
+        self.pause_reading = transport.pause_reading
+        self.resume_reading = transport.resume_reading
         self._transport = transport
         self._protocol = protocol
         self._timeout_seconds = timeout_seconds
@@ -327,11 +339,13 @@ class _Lingering:
         self._protocol.ended()
         timer = asyncio.get_running_loop().call_later(self._timeout_seconds, transport.abort)
         transport.set_protocol(_Discard(self._protocol, timer))
-        if transport.can_write_eof():
+        try:
             transport.write_eof()
             transport.resume_reading()
-        else:
+        except NotImplementedError:  # TLS has no half-closed connections
             transport.close()
+        except OSError:  # the client has hung up meanwhile
+            transport.abort()
 
 
 class _Discard(asyncio.Protocol):

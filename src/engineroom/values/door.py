@@ -14,9 +14,11 @@ import asyncio
 import itertools
 import os
 import socket
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import TypeAlias
 
 from engineroom.protocols import lines
@@ -28,8 +30,11 @@ MAX_LINE_BYTES = 2 * 1024 * 1024
 #: What may wait for a program that does not read. Of each value that it watches only the latest waits.
 MAX_PENDING = 2000
 MAX_PENDING_BYTES = 8 * 1024 * 1024
-READ_BYTES = 64 * 1024
+#: A few hundred requests a turn of the loop: a program that sets without end must leave the others theirs.
+READ_BYTES = 8 * 1024
 MAX_RECEIVED_SOCKETS = 16
+#: Descriptors of no use that wait to be closed, before whoever sends more is cut off.
+MAX_CLOSING = 64
 
 DoorEvent: TypeAlias = ProgramAsked | ProgramGone
 _Key: TypeAlias = str | int
@@ -45,6 +50,7 @@ class Door:
         self._max_connections = max_connections
         self._numbers = itertools.count(1)
         self._connections: dict[int, _Connection] = {}
+        self._closer = _Closer()
 
     def connect(self) -> socket.socket:
         """The program's end of a new connection, for the caller to hand over and close."""
@@ -63,6 +69,7 @@ class Door:
         connections, self._connections = self._connections, {}
         for connection in connections.values():
             connection.close()
+        self._closer.end()
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -76,18 +83,22 @@ class Door:
             gone=lambda known: self._remove(number, known),
         )
 
-    def _offer(self, descriptor: int) -> None:
-        """Take a descriptor that a program sent, if it is a stream socket of this machine and there is room for it."""
+    def _offer(self, descriptor: int) -> bool:
+        """Take a descriptor that a program sent, if it is a stream socket of this machine and there is room for it.
+
+        False when too many others wait to be closed: their sender is not heard any more.
+        """
         try:
             end = socket.socket(fileno=descriptor)
         except OSError:  # no socket
-            os.close(descriptor)
-            return
+            self._closer.close_soon(descriptor)
+            return len(self._closer) <= MAX_CLOSING
         usable = end.family == socket.AF_UNIX and end.type == socket.SOCK_STREAM
         if usable and len(self._connections) < self._max_connections:
             self._admit(end)
         else:
-            end.close()
+            self._closer.close_soon(end.detach())
+        return len(self._closer) <= MAX_CLOSING
 
     def _remove(self, number: int, known: bool) -> None:
         if self._connections.pop(number, None) is not None and known:
@@ -102,7 +113,7 @@ class _Connection:
         end: socket.socket,
         *,
         asked: Callable[[lines.FromProgram], None],
-        offered: Callable[[int], None],
+        offered: Callable[[int], bool],
         gone: Callable[[bool], None],
     ) -> None:
         self._socket = end
@@ -146,9 +157,8 @@ class _Connection:
         except OSError:
             self._end()
             return
-        for descriptor in _descriptors(ancillary):
-            self._offered(descriptor)
-        if not data:
+        welcome = [self._offered(descriptor) for descriptor in _descriptors(ancillary)]
+        if not data or not all(welcome):
             self._end()
             return
         self._receive(data)
@@ -218,6 +228,36 @@ class _Connection:
         if self._writing:
             self._writing = False
             self._loop.remove_writer(self._socket)
+
+
+class _Closer:
+    """Closes what programs sent, in a thread of its own, which the first one starts.
+
+    close(2) may block for as long as the program likes: on a TCP socket with SO_LINGER (socket(7)), on a file of the
+    program's own file system. The thread is a daemon, so it holds up nothing but the descriptors behind it.
+    """
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[int | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def __len__(self) -> int:
+        return self._queue.qsize()
+
+    def close_soon(self, descriptor: int) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="door-closer", daemon=True)
+            self._thread.start()
+        self._queue.put(descriptor)
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self._queue.put(None)
+
+    def _run(self) -> None:
+        while (descriptor := self._queue.get()) is not None:
+            with suppress(OSError):
+                os.close(descriptor)
 
 
 def _size(message: lines.ToProgram | None) -> int:

@@ -9,6 +9,7 @@ from engineroom.errors import CloseCode
 from engineroom.protocols import messages as m
 from engineroom.rooms import effects as e
 from engineroom.rooms.limits import RoomLimits
+from engineroom.rooms.plan import CellPlan, EditorPlan, Plan
 from engineroom.rooms.storage import Record, StoredDocument
 
 EMPTY = b"\x00\x00"
@@ -294,8 +295,6 @@ def test_one_append_is_under_way_at_a_time(bench, typist):
 
 def test_room_that_was_never_written_to_is_not_stored(make_bench, typist):
     """A visit leaves nothing; the first change stores the page's seed along with it."""
-    from engineroom.rooms.plan import EditorPlan, Plan
-
     bench = make_bench(Plan("write", "1", editors=(EditorPlan("notes", "Hello"),)))
     bench.join(1)
     assert bench.records == []
@@ -307,8 +306,6 @@ def test_room_that_was_never_written_to_is_not_stored(make_bench, typist):
 
 def test_seed_is_the_same_twice(make_bench):
     """Two rooms of the same page content have the same seed, so a client with the one cannot double the other."""
-    from engineroom.rooms.plan import CellPlan, EditorPlan, Plan
-
     plan = Plan(
         "p", "1", editors=(EditorPlan("notes", "Hi"),), cells=(CellPlan("c", "python", "1"),)
     )
@@ -318,8 +315,6 @@ def test_seed_is_the_same_twice(make_bench):
 
 def test_page_that_gains_a_cell_adds_it_once(make_bench):
     """A new cell of the page comes into a room that exists; what was seeded before is never seeded again."""
-    from engineroom.rooms.plan import CellPlan, EditorPlan, Plan
-
     old = Plan(
         "p", "1", editors=(EditorPlan("notes", "Hi"),), cells=(CellPlan("a", "python", "1"),)
     )
@@ -359,3 +354,11 @@ def test_joins_share_one_encoding(bench, typist):
     bench.join(1)
     bench.say(1, m.SyncUpdate(typist.type("x" * 1_000)))
     assert bench.room.document.encoded() is bench.room.document.encoded()
+
+
+def test_unwritten_room_of_a_page_keeps_its_lineage(make_bench):
+    """A room that was never stored has the same lineage when it opens again, so that its readers simply go on."""
+    plan = Plan("write", "1", editors=(EditorPlan("notes", "Hello"),))
+    first, second = make_bench(plan), make_bench(plan)
+    assert first.room.lineage == second.room.lineage
+    assert first.room.lineage != make_bench(plan, address="write@other").room.lineage

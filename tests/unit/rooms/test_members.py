@@ -138,9 +138,11 @@ def test_query_is_answered(bench):
     assert present(state(11, 1)) in bench.take(1)
 
 
-@pytest.mark.parametrize("limit", [{"awareness_clients": 3}, {"awareness_bytes": 100}])
+@pytest.mark.parametrize(
+    "limit", [{"member_awareness_clients": 3}, {"member_awareness_bytes": 100}]
+)
 def test_presence_is_bounded(make_bench, limit):
-    """A client that makes presence grow past a limit is closed."""
+    """A client that makes presence grow past what a member may is closed."""
     bench = make_bench(limits=RoomLimits(**limit))
     bench.join(1)
     bench.say(1, present(*(state(client, 1, "x" * 10) for client in range(1, 10))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,10 @@ from engineroom.errors import AccessDenied, LimitExceeded, RoomClosed, StoreErro
 from engineroom.protocols import messages as m
 from engineroom.protocols.frames import Bundle
 from engineroom.protocols.page import PageDialect
+from engineroom.rooms import open_rooms
 from engineroom.rooms.address import Address
 from engineroom.rooms.limits import RoomLimits
+from engineroom.rooms.loading import open_room
 from engineroom.rooms.members import Access, User
 from engineroom.rooms.open_rooms import Membership, Rooms
 from engineroom.rooms.plan import Plan
@@ -33,6 +36,7 @@ class Wire:
     def __init__(self) -> None:
         self.heard: list[Any] = []
         self.closed: tuple[int, str] | None = None
+        self.held = 0
         self._news = asyncio.Event()
 
     def send(self, bundle: Bundle) -> None:
@@ -42,6 +46,12 @@ class Wire:
     def close(self, code: int, reason: str) -> None:
         self.closed = (code, reason)
         self._news.set()
+
+    def hold(self) -> None:
+        self.held += 1
+
+    def release(self) -> None:
+        self.held -= 1
 
     async def until(self, condition: Callable[[Wire], bool]) -> None:
         async with asyncio.timeout(10):
@@ -228,3 +238,150 @@ async def test_drain_tells_members_and_takes_no_more() -> None:
         with pytest.raises(RoomClosed):
             await join(rooms, Wire())
         assert rooms.statistics() == []
+
+
+class PanicException(BaseException):
+    """Named as the one of the Rust below pycrdt, which is no Exception either."""
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("a bug"), PanicException("a panic")])
+async def test_document_that_cannot_be_opened_harms_no_other_room(
+    monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    """Whatever goes wrong at an opening is an error to whoever joins, and to nobody else."""
+
+    def fail(*arguments: Any, **options: Any) -> Any:
+        if str(arguments[0]) == "bad":
+            raise failure
+        return open_room(*arguments, **options)
+
+    monkeypatch.setattr(open_rooms, "open_room", fail)
+    store = MemoryStore()
+    async with store, Rooms(store) as rooms:
+        fine = Wire()
+        good = await join(rooms, fine)
+        with pytest.raises(StoreError, match="cannot be opened"):
+            await join(rooms, Wire(), Address.parse("bad"))
+        good.receive(b"\x00\x00\x01\x00")
+        await fine.until(lambda wire: wire.has(m.SyncStep2))
+
+
+async def test_panic_in_a_room_ends_that_room_alone_and_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, typist: Any
+) -> None:
+    """A panic closes the room's members with 1011; what it had taken in and not handed over is stored all the same."""
+    store = MemoryStore()
+    real = Room.receive
+
+    def receive(self: Room, batch: Any, now: float) -> Any:
+        effects = real(self, batch, now)
+        if str(self.address) == "bad" and self.log.number:
+            monkeypatch.setattr(Room, "receive", real)
+            self.log.add(typist.type(" later"), "u", now)
+            self.log._under_way, self.log._waiting = (
+                (),
+                deque([*self.log._under_way, *self.log._waiting]),
+            )
+            raise PanicException("a panic")
+        return effects
+
+    monkeypatch.setattr(Room, "receive", receive)
+    async with store, Rooms(store) as rooms:
+        wire, fine = Wire(), Wire()
+        member = await join(rooms, wire, Address.parse("bad"))
+        good = await join(rooms, fine)
+        member.receive(update_frame(typist, "first"))
+        await wire.until(lambda wire: wire.closed is not None)
+        assert wire.closed is not None
+        assert wire.closed[0] == 1011
+        good.receive(b"\x00\x00\x01\x00")
+        await fine.until(lambda wire: wire.has(m.SyncStep2))
+    async with store:
+        stored = await store.load("bad")
+    assert stored is not None
+    assert [record.update for record in stored.records] == typist.updates
+
+
+async def test_room_that_fails_again_and_again_stays_shut_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A room that failed may be opened at once; after the second time only after a pause, which doubles."""
+
+    def fail(*arguments: Any, **options: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(open_rooms, "open_room", fail)
+    now = 1_000.0
+    store = MemoryStore()
+    async with store, Rooms(store, clock=lambda: now) as rooms:
+        for pause in (0.0, 1.0, 2.0, 4.0):
+            with pytest.raises(StoreError):
+                await join(rooms, Wire())
+            if pause:
+                with pytest.raises(RoomClosed, match="try again"):
+                    await join(rooms, Wire())
+            now += pause
+
+
+async def test_drain_that_gave_up_is_not_waited_for_again(caplog: pytest.LogCaptureFixture) -> None:
+    """With a store that never answers, leaving waits `seconds` once, not twice."""
+    store = MemoryStore()
+    store.append = lambda *arguments: None  # type: ignore[method-assign]
+    async with store, Rooms(store) as rooms:
+        member = await join(rooms, Wire())
+        member.receive(b"\x00\x02\x0b\x01\x01\x05\x00\x04\x01\x01t\x01x\x00")
+        await asyncio.sleep(0)
+        await rooms.drain(0.05)
+    assert caplog.text.count("given up") == 1
+
+
+async def test_compaction_ends_with_its_room(typist: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compaction that fails is logged; one that is under way is waited for, and no task is left behind."""
+    store = MemoryStore()
+    compacted = []
+
+    async def compact(path: str, snapshot: bytes, number: int) -> None:
+        await asyncio.sleep(0.01)
+        compacted.append(number)
+        raise RuntimeError("a bug in the store")
+
+    store.compact = compact  # type: ignore[method-assign]
+    limits = RoomLimits(compact_bytes=1, linger_seconds=0)
+    async with store, Rooms(store, limits=limits) as rooms:
+        wire = Wire()
+        member = await join(rooms, wire)
+        member.receive(update_frame(typist, "x" * 100))
+        await wire.until(lambda wire: wire.has(m.SyncUpdate))
+        member.leave()
+    assert compacted
+
+
+async def test_member_that_floods_its_room_is_read_no_further(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a flood a turn takes a part, the other rooms have their turns between, and its sender is held meanwhile."""
+    batches = []
+    real = Room.receive
+
+    def receive(self: Room, batch: Any, now: float) -> Any:
+        batches.append((str(self.address), len(batch)))
+        return real(self, batch, now)
+
+    monkeypatch.setattr(Room, "receive", receive)
+    store = MemoryStore()
+    async with store, Rooms(store) as rooms:
+        loud, quiet = Wire(), Wire()
+        member = await join(rooms, loud)
+        other = await join(rooms, quiet, Address.parse("quiet"))
+        await quiet.until(lambda wire: wire.has(m.Welcome))
+        batches.clear()
+        for _ in range(3_000):
+            member.receive(b"\x03")
+        other.receive(b"\x03")
+        assert loud.held == 1
+        await quiet.until(lambda wire: wire.has(m.AwarenessUpdate))
+        assert batches.index(("quiet", 1)) <= 2
+        assert loud.held == 1, "most of it still waits"
+        await loud.until(lambda wire: sum(n for at, n in batches if at != "quiet") >= 3_000)
+    assert loud.held == 0
+    assert max(size for _, size in batches) <= 3_000 // 4 + 1

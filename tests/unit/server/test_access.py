@@ -104,6 +104,46 @@ def test_a_share_token_is_no_cookie(access: Access) -> None:
     assert access.from_token(access.cookie_for(Visitor("v", everything=True), time.time())) is None
 
 
+def test_rights_of_a_link_end_with_the_link(access: Access) -> None:
+    """A cookie made from a link that ends gives nothing in its room after that, whatever the cookie's own time."""
+    now = int(time.time())
+    link = access.from_token(access.share(ROOM, frozenset({"read"}), expires=now + 100))
+    other = access.from_token(access.share(OTHER, frozenset({"read"})))
+    assert link is not None
+    assert other is not None
+    assert link.end(ROOM) == now + 100
+    visitor = access.from_cookie(access.cookie_for(link.joined(other), now))
+    assert visitor is not None
+    assert (visitor.rights(ROOM), visitor.end(ROOM)) == ({"read"}, now + 100)
+    over = Visitor("v", rooms=visitor.rooms, ends={str(ROOM): now - 1})
+    later = access.from_cookie(access.cookie_for(over, now))
+    assert later is not None
+    assert (later.rights(ROOM), later.rights(OTHER)) == (NO_RIGHTS, {"read"})
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "end"),
+    [
+        (("read", None), ("read", 50), None),
+        (("read", 50), ("read write", None), None),
+        (("read", 50), ("read", 90), 90),
+        (("read write", 50), ("read", 90), 50),
+        (("read write", None), ("read run", 90), 90),
+    ],
+)
+def test_joined_links_to_one_room(
+    first: tuple[str, int | None], second: tuple[str, int | None], end: int | None
+) -> None:
+    """Two links to a room last as long as the one that gives all; where neither does, as the one that ends first."""
+    visitors = []
+    for names, its_end in (first, second):
+        rooms = {str(ROOM): parse_rights(names.split())}
+        visitors.append(
+            Visitor("v", rooms=rooms, ends={} if its_end is None else {str(ROOM): its_end})
+        )
+    assert visitors[0].joined(visitors[1]).end(ROOM) == end
+
+
 def test_anybody(access: Access) -> None:
     """Who shows nothing is let in only where the server is open to all."""
     assert access.anybody() is None

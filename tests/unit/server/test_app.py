@@ -296,6 +296,12 @@ async def test_files_beside_the_pages(client: httpx.AsyncClient) -> None:
     assert (part.status_code, part.content) == (206, b"1,2")
 
 
+async def test_query_with_too_many_fields(client: httpx.AsyncClient) -> None:
+    """A query of a thousand fields is no token, and no failure of the server's."""
+    answer = await client.get("/?" + "a=1&" * 1_000 + "token=x")
+    assert answer.status_code == 401
+
+
 async def test_a_share_token_opens_one_page(client: httpx.AsyncClient, services: Services) -> None:
     """Who was let into one room sees its page without the others, pictures, the bundle, and nothing
     else.

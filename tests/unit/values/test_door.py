@@ -6,7 +6,10 @@ import asyncio
 import json
 import os
 import socket
+import struct
+import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +176,14 @@ async def test_further_connections(house: House) -> None:
     await house.wait(3)
 
 
+def wait_for_descriptors(count: int) -> None:
+    """Return when this process has so many: a thread closes those of no use."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while len(os.listdir("/proc/self/fd")) != count:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
 async def test_only_sockets_of_the_right_kind(house: House, tmp_path: Path) -> None:
     """Files, pipes, datagram and network sockets are closed and do nothing."""
     end = house.connect()
@@ -186,7 +197,7 @@ async def test_only_sockets_of_the_right_kind(house: House, tmp_path: Path) -> N
         end.send(b'{"get": "/a"}\n')
         await house.wait(1)
     assert len(house.door) == 1
-    assert len(os.listdir("/proc/self/fd")) == before
+    await asyncio.to_thread(wait_for_descriptors, before)
 
 
 async def test_connections_are_bounded(house: House) -> None:
@@ -294,3 +305,21 @@ async def test_closed(house: House) -> None:
     house.door.answer(1, lines.Ok(1))
     assert await read_to_end(end) == b""
     assert len(house.came) == 1
+
+
+async def test_descriptor_that_blocks_when_closed(house: House) -> None:
+    """A TCP socket whose close waits for its reader holds up neither the door nor its programs."""
+    program = house.connect()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sender = socket.create_connection(listener.getsockname())
+        reader, _ = listener.accept()
+    with reader:
+        sender.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                sender.send(b"x" * 65536)
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+        socket.send_fds(program, [b"\n"], [sender.fileno()])
+        sender.close()  # not the last one: the door's is on its way
+        program.send(b'{"get":"/speed"}\n')
+        assert isinstance((await house.wait(1))[0], ProgramAsked)

@@ -11,6 +11,8 @@ const CHOICES: readonly { readonly label: string; readonly hint: string; readonl
   { label: "Run", hint: "also run code and use terminals", rights: ["read", "write", "run"] },
 ];
 
+const COPIED = "The link has been copied.";
+
 export class ShareElement extends HTMLElement {
   readonly #button = h("button", { class: "button", type: "button", "aria-haspopup": "dialog" }, icon("share"), h("span", {}, "Share"));
   readonly #dialog = h("dialog", { class: "dialog", "aria-label": "Share this room" });
@@ -50,7 +52,7 @@ export class ShareElement extends HTMLElement {
     result.classList.remove("problem");
     try {
       const url = await this.#makeLink(rights);
-      if (await copied(url)) result.replaceChildren("The link has been copied.");
+      if (await copied(url)) result.replaceChildren(COPIED);
       else offer(url, result);
     } catch (error) {
       result.classList.add("problem");
@@ -88,10 +90,12 @@ async function copied(text: string): Promise<boolean> {
   }
 }
 
-/** The link to copy by hand. */
+/** The link in a field: copied in the old way, which needs no secure origin, or else by hand. */
 function offer(url: string, result: HTMLElement): void {
   const field = h("input", { type: "text", readonly: true, value: url, "aria-label": "The link" });
-  result.replaceChildren(h("span", {}, "Copy this link:"), field);
+  const words = h("span", {}, "This browser lets no page copy. Copy the link by hand:");
+  result.replaceChildren(words, field);
   field.focus();
   field.select();
+  if (document.execCommand("copy")) words.textContent = COPIED;
 }

@@ -7,7 +7,8 @@ import { contextOf } from "../site";
 
 export class ValueElement extends HTMLElement {
   readonly #life = new Lifetime();
-  readonly #output = h("output", { class: "value-content" });
+  // a program may change it ten times a second: it is read when asked for, not called out
+  readonly #output = h("output", { class: "value-content", "aria-live": "off" });
 
   connectedCallback(): void {
     const { values } = contextOf(this).room;
