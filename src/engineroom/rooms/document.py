@@ -101,6 +101,11 @@ class Document:
         clocks = self._clocks
         return all(clocks.get(client, 0) >= end for client, _, end in summary.inserts)
 
+    def forges(self, summary: UpdateSummary) -> bool:
+        """Whether an update speaks for this opening's own client: it would take the numbers of edits to come."""
+        mine, known = self._client_id, self._clocks.get(self._client_id, 0)
+        return any(client == mine and end > known for client, _, end in summary.inserts)
+
     # --- updates -----------------------------------------------------------------------------
 
     def load(self, snapshot: bytes) -> bool:

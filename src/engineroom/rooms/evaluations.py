@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, assert_never
 
-from pycrdt import Doc
+from pycrdt import Array, Doc
 
 from engineroom.errors import LimitExceeded, ProgramError
 from engineroom.protocols import engine
@@ -317,10 +317,10 @@ class Evaluations:
             cell = find_cell(doc, item.cell)
             if cell is None:
                 continue
-            outputs = child_array(cell, "outputs")
-            if item.fresh:
-                outputs.clear()
+            if item.fresh:  # a new Array: yrs never comes back from clearing one that members have put text into
+                cell["outputs"] = Array([])
                 item.fresh = False
+            outputs = child_array(cell, "outputs")
             kept += item.writer.finish(outputs) if item.ended else item.writer.write(outputs)
             if item.stale:
                 item.stale = False

@@ -58,6 +58,8 @@ class Intake:
         elif not member.access.write:
             if not self._document.knows(summary):
                 turn.mail.to(member.id, READ_ONLY)
+        elif self._document.forges(summary):
+            turn.close(member.id, CloseCode.PROTOCOL_ERROR, "the update speaks for the room itself")
         elif self._too_large(member, update, summary, turn):
             pass
         elif self._document.lacks(summary):

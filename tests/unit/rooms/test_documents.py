@@ -362,3 +362,13 @@ def test_unwritten_room_of_a_page_keeps_its_lineage(make_bench):
     first, second = make_bench(plan), make_bench(plan)
     assert first.room.lineage == second.room.lineage
     assert first.room.lineage != make_bench(plan, address="write@other").room.lineage
+
+
+def test_nobody_speaks_for_the_room(bench, make_typist):
+    """An update in the name of the server's own client is refused; the server's edits go on undisturbed."""
+    bench.join(1)
+    impostor = make_typist(bench.room.document.doc.client_id)
+    bench.say(1, m.SyncUpdate(impostor.type("I am the room")))
+    assert bench.closed[1][0] == CloseCode.PROTOCOL_ERROR
+    bench.put(e.Edit(lambda doc: doc.get("text", type=Text).insert(0, "the room")))
+    assert text_of(bench.room.document.encoded()) == "the room"

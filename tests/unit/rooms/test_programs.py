@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from pycrdt import Array
+from pycrdt import Array, Doc
 
 from engineroom.protocols import engine
 from engineroom.protocols import messages as m
+from engineroom.protocols.lib0 import var_string, var_uint
 from engineroom.rooms import effects as e
 from engineroom.rooms import programs as p
+from engineroom.rooms.cells import seed_client_id
 from engineroom.rooms.limits import RoomLimits
 from engineroom.rooms.outputs import overtyped
 from engineroom.rooms.plan import CellPlan, Plan, TerminalPlan
@@ -414,6 +416,30 @@ def test_member_may_have_broken_the_document(bench):
     )
     outputs = run(bench, engine.Stream("e1", "stdout", "fine"))
     assert outputs[0]["text"] == "fine"
+
+
+def test_text_among_the_outputs_does_not_stop_the_room(bench):
+    """Outputs into which a member has put text, which a list does not hold, are replaced at the next run."""
+    doc = bench.room.document.doc
+    update = doc.get_update()
+    clock = next(c for c in range(100) if _is_outputs(update, c))
+    hostile = b"\x01\x01\x09\x00\x04\x00" + var_uint(seed_client_id(PLAN)) + var_uint(clock)
+    bench.say(1, m.SyncUpdate(hostile + var_string("😀😀") + b"\x00"))
+    assert not bench.closed
+    outputs = run(bench, engine.Stream("e1", "stdout", "fine"))
+    assert outputs[0]["text"] == "fine"
+
+
+def _is_outputs(update, clock):
+    """Whether the seed's item at `clock` is the Array `outputs` of the first cell."""
+    doc = Doc()
+    doc.apply_update(update)
+    probe = b"\x01\x01\x09\x00\x08\x00" + var_uint(seed_client_id(PLAN)) + var_uint(clock)
+    try:
+        doc.apply_update(probe + b"\x01\x77\x01x\x00")
+        return len(doc.get("cells", type=Array)[0]["outputs"]) == 1
+    except RuntimeError:
+        return False
 
 
 def test_cell_that_was_removed_shows_nothing(bench):
