@@ -26,7 +26,7 @@ from engineroom.protocols.messages import Dialect
 from engineroom.rooms.address import Address
 from engineroom.rooms.members import Access as RoomAccess
 from engineroom.rooms.members import User
-from engineroom.rooms.open_rooms import Connection
+from engineroom.rooms.open_room import Connection
 from engineroom.server.access import Access, Secrets, Visitor
 from engineroom.server.asgi_sockets import AsgiSockets
 from engineroom.server.connection import SocketLimits

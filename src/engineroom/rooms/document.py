@@ -1,10 +1,9 @@
 """The document: a `pycrdt.Doc`, what it has, and what waits for a dependency.
 
-Applying is not validating: pycrdt takes some bytes that make every later `get_update()` panic. So updates come
-here with
-the summary that `protocols.updates` has read from them. One that needs what the document lacks is kept aside, so the
-document never holds half of anything; and if applying panics all the same, the document is rebuilt without the
-offender.
+Applying is not validating: pycrdt takes some bytes that make every later `get_update()` panic. So updates
+come here with the summary that `protocols.updates` has read from them. One that needs what the document lacks
+is kept aside, so the document never holds half of anything; and if applying panics all the same, the document
+is rebuilt without the offender.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """What goes into a room and what comes out of it: plain data, so that every race can be written down as a test.
 
 Inputs are what happened; effects are what the room's task has to do about it, in order. A member's mail is an
-effect like
-any other.
+effect like any other.
 """
 
 from __future__ import annotations

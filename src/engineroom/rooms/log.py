@@ -1,8 +1,8 @@
 """The room's side of its log: numbers, what is not durable yet, and who waits for it.
 
 One append is under way at a time. Records that come meanwhile go with the next one, which is what makes one
-commit serve
-many. A failed append is tried again, with back-off, for as long as the room lives; nobody is told "stored" before.
+commit serve many. A failed append is tried again, with back-off, for as long as the room lives; nobody is
+told "stored" before.
 """
 
 from __future__ import annotations

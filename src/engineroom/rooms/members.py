@@ -46,7 +46,6 @@ class Member:
     user: User
     access: Access
     dialect: Dialect
-    name: str = ""
     paused_at: PausePoint | None = None
     held: list[bytes] = field(default_factory=list)
     held_bytes: int = 0

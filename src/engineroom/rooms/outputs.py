@@ -1,9 +1,9 @@
 """The one writer of an evaluation's outputs.
 
 Events come in as they happen; what they make of the outputs is written a frame at a time, inside the room's
-transaction.
-Carriage returns and backspaces are applied here, so the document holds what a reader would see. Of a long stream the
-document keeps the last part; what is cut from its beginning is handed out, to be kept beside the document.
+transaction. Carriage returns and backspaces are applied here, so the document holds what a reader would see.
+Of a long stream the document keeps the last part; what is cut from its beginning is handed out, to be kept
+beside the document.
 """
 
 from __future__ import annotations
@@ -272,9 +272,8 @@ def overtyped(line: str, column: int, text: str) -> tuple[str, int]:
     r"""What an unfinished `line` with the cursor at `column` becomes when `text` is typed over it.
 
     `\r` goes to the line's beginning, `\b` one back, `\n` to a new line. What follows a `\r` replaces as many
-    characters
-    as it has; where colours are about (an escape), the whole line, since columns can't be counted then. Returns the
-    lines and the column in the last of them.
+    characters as it has; where colours are about (an escape), the whole line, since columns can't be counted
+    then. Returns the lines and the column in the last of them.
     """
     done: list[str] = []
     for part in _CONTROL.split(text):

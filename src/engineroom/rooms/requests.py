@@ -193,9 +193,11 @@ class Requests:
         return terminal
 
     def _show_terminal(self, member: Member, request: m.TerminalResize, turn: Turn) -> None:
+        if not member.access.run:
+            return  # who only watches does not narrow it for the others
         terminal = self._terminal(request.terminal)
         changed = terminal.show(member.id, request.columns, request.rows)
-        if not terminal.running and not terminal.ended and member.access.run:
+        if not terminal.running and not terminal.ended:
             turn.order(terminal.start())
             turn.mail.to_all(terminal.size())
         elif changed:

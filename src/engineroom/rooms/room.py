@@ -1,11 +1,10 @@
 """The room: what happens when.
 
 `Room.receive(batch, now) -> effects` is a pure function of what came in: no I/O, no clock, no randomness. A
-batch is what
-one turn of the event loop brought; it becomes one document transaction for the members' updates, one for the room's own
-edits, one write to each member, and at most one append. What a member sends to a program reaches that program
-alone; what
-a program sends reaches all members of this room; nothing leaves it.
+batch is what one turn of the event loop brought; it becomes one document transaction for the members'
+updates, one for each edit of the room's own, one write to each member, and at most one append. What a member
+sends to a program reaches that program alone; what a program sends reaches all members of this room; nothing
+leaves it.
 """
 
 from __future__ import annotations

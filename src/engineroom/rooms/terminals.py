@@ -1,8 +1,7 @@
 """Terminals: pseudo-terminals shared by a room, their sizes and the screen so far.
 
 The size is the smallest of those at which its members show it, as tmux has it. The screen so far is the last
-of what the
-program wrote, cut at a line, behind the modes that are in force.
+of what the program wrote, cut at a line, behind the modes that are in force.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from engineroom.protocols.yjs import YjsDialect
 from engineroom.rooms.address import Address
 from engineroom.rooms.members import Access as RoomAccess
 from engineroom.rooms.members import User
-from engineroom.rooms.open_rooms import Connection
+from engineroom.rooms.open_room import Connection
 
 from .access import Access, Rights, Visitor
 from .connection import Membership, SocketLimits

@@ -1,7 +1,8 @@
 """Whole outputs: the text of long outputs, of which a document holds only the end.
 
 One file an output, below a folder a room. One thread writes them in the order of the calls. What is kept is bounded:
-an output at `output_bytes`, a room at `room_bytes` (its oldest outputs go first).
+an output at `output_bytes`, a room at `room_bytes` (its oldest outputs go first). So is what waits for the disk: past
+`QUEUE_BYTES` text is left out, and the log says so.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import asyncio
 import hashlib
 import logging
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
 logger = logging.getLogger("engineroom.stores")
 
+QUEUE_BYTES = 64 << 20
 _EVALUATION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -29,6 +32,8 @@ class OutputFiles:
         self._output_bytes = output_bytes
         self._room_bytes = room_bytes
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="engineroom-outputs")
+        self._queued_bytes = 0
+        self._lock = threading.Lock()
 
     async def __aenter__(self) -> OutputFiles:
         return self
@@ -45,8 +50,19 @@ class OutputFiles:
     def keep(self, path: str, evaluation: str, index: int, text: str) -> None:
         """Add `text` to output `index` of `evaluation` in the room `path`; returns at once."""
         file = self._file(path, evaluation, index)
-        if file is not None:
-            self._writer.submit(self._write, file, text.encode())
+        if file is None:
+            return
+        data = text.encode()
+        if self._count(len(data)) > QUEUE_BYTES:
+            self._count(-len(data))
+            logger.warning("%s: the disk does not keep up with an output: a part is not kept", path)
+            return
+        self._writer.submit(self._write, file, data)
+
+    def _count(self, size: int) -> int:
+        with self._lock:
+            self._queued_bytes += size
+            return self._queued_bytes
 
     def find(self, path: str, evaluation: str, index: int) -> Path | None:
         """The file of an output, when there is one: UTF-8 text."""
@@ -73,6 +89,8 @@ class OutputFiles:
                         stream.write(note.encode())
         except OSError as error:
             logger.warning("an output could not be kept: %s", error)
+        finally:
+            self._count(-len(data))
 
     def _begin(self, file: Path) -> int:
         """Make the room's folder, and room in it."""

@@ -14,12 +14,13 @@ from engineroom.errors import AccessDenied, LimitExceeded, RoomClosed, StoreErro
 from engineroom.protocols import messages as m
 from engineroom.protocols.frames import Bundle
 from engineroom.protocols.page import PageDialect
-from engineroom.rooms import open_rooms
+from engineroom.rooms import open_room as shell
 from engineroom.rooms.address import Address
 from engineroom.rooms.limits import RoomLimits
 from engineroom.rooms.loading import open_room
 from engineroom.rooms.members import Access, User
-from engineroom.rooms.open_rooms import Membership, Rooms
+from engineroom.rooms.open_room import Membership
+from engineroom.rooms.open_rooms import Rooms
 from engineroom.rooms.plan import Plan
 from engineroom.rooms.room import Room
 from engineroom.stores.memory import MemoryStore
@@ -255,7 +256,7 @@ async def test_document_that_cannot_be_opened_harms_no_other_room(
             raise failure
         return open_room(*arguments, **options)
 
-    monkeypatch.setattr(open_rooms, "open_room", fail)
+    monkeypatch.setattr(shell, "open_room", fail)
     store = MemoryStore()
     async with store, Rooms(store) as rooms:
         fine = Wire()
@@ -310,7 +311,7 @@ async def test_room_that_fails_again_and_again_stays_shut_for_a_while(
     def fail(*arguments: Any, **options: Any) -> Any:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(open_rooms, "open_room", fail)
+    monkeypatch.setattr(shell, "open_room", fail)
     now = 1_000.0
     store = MemoryStore()
     async with store, Rooms(store, clock=lambda: now) as rooms:

@@ -48,6 +48,20 @@ async def test_a_room_is_bounded(tmp_path: Path) -> None:
     assert outputs.find("run@a", "new", 0) is not None
 
 
+async def test_what_waits_for_the_disk_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the disk does not keep up, text is left out and the log says so; memory does not grow."""
+    monkeypatch.setattr("engineroom.stores.outputs.QUEUE_BYTES", 1_000)
+    async with OutputFiles(tmp_path) as outputs:
+        outputs.keep("run@a", "e1", 0, "x" * 1_001)
+        outputs.keep("run@a", "e1", 0, "fits")
+    found = outputs.find("run@a", "e1", 0)
+    assert found is not None
+    assert found.read_text() == "fits"
+    assert "does not keep up" in caplog.text
+
+
 @pytest.mark.parametrize("evaluation", ["../../etc/passwd", "", "a/b", "x" * 65, "."])
 async def test_a_visitor_names_no_file(tmp_path: Path, evaluation: str) -> None:
     """An evaluation's name that could be a path is nobody's."""
