@@ -309,12 +309,13 @@ async def a_signal_reaches_the_whole_group(runtime: Runtime, workspace: Path) ->
 
 
 async def signals_begin_at_their_defaults(runtime: Runtime, workspace: Path) -> None:
-    """A program ignores and blocks no signal when it begins."""
+    """A program ignores and blocks no signal when it begins, but for the two that glibc keeps to itself."""
+    glibcs = 1 << 31 | 1 << 32  # 32 and 33: no program can set them, and make hands them on ignored
     spec = replace(shell("", workspace), command=("cat", "/proc/self/status"))
     async with await runtime.run(spec) as process:
         lines = (await read_all(process)).decode().splitlines()
         status = dict(line.split(":", 1) for line in lines)
-        masks = [int(status[name], 16) for name in ("SigBlk", "SigIgn", "SigCgt")]
+        masks = [int(status[name], 16) & ~glibcs for name in ("SigBlk", "SigIgn", "SigCgt")]
         assert masks == [0, 0, 0]
 
 
