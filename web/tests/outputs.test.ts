@@ -7,7 +7,8 @@ let view: OutputsView;
 
 beforeEach(() => {
   outputs = new Y.Doc().getArray("outputs");
-  view = new OutputsView(outputs, new URL("http://localhost/-/frame"));
+  view = new OutputsView(new URL("http://localhost/-/frame"));
+  view.show(outputs);
   document.body.replaceChildren(view.element);
 });
 
@@ -76,6 +77,20 @@ describe("OutputsView", () => {
     (outputs.get(1) as Y.Map<unknown>).set("data", { "image/svg+xml": "<svg>3" });
     expect(view.element.querySelectorAll("iframe")).toHaveLength(1);
     expect(view.element.querySelector("iframe")).toBe(frame);
+  });
+
+  it("follows the array that takes the place of the one before it, in the same frame", () => {
+    outputs.push([display({ "image/svg+xml": "<svg>1" }), stream("old")]);
+    const frame = view.element.querySelector("iframe");
+    const next = new Y.Doc().getArray("outputs");
+    next.push([display({ "image/svg+xml": "<svg>2" })]);
+    view.show(next);
+    next.push([stream("new")]);
+    outputs.push([stream("to nobody")]);
+    expect(texts()).toEqual(["", "new"]);
+    expect(view.element.querySelector("iframe")).toBe(frame);
+    view.show("no array");
+    expect(texts()).toEqual([]);
   });
 
   it("shows images by their bytes alone", () => {

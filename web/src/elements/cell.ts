@@ -90,7 +90,7 @@ class CellView {
   readonly #spoken = h("span", { class: "visually-hidden", role: "status" });
   readonly #engineState = h("span", { class: "cell-engine" });
   readonly #prompt: PromptView;
-  readonly #outputs: OutputsView | undefined;
+  readonly #outputs: OutputsView;
   #editor: EditorView | undefined;
   /** An evaluation that was asked for and is not in the document yet. */
   #asking = false;
@@ -102,17 +102,16 @@ class CellView {
     this.#cell = cell;
     this.#options = options;
     this.#prompt = new PromptView((evaluation, text) => room.answerInput(evaluation, text));
-    const outputs = cell.get("outputs");
-    this.#outputs = outputs instanceof Y.Array ? new OutputsView(outputs, options.frame) : undefined;
+    this.#outputs = new OutputsView(options.frame);
+    this.#outputs.show(cell.get("outputs"));
   }
 
   mount(parent: HTMLElement, life: Lifetime): void {
     const code = h("div", { class: "cell-code" });
     const buttons = h("div", { class: "cell-buttons" }, this.#run, this.#interrupt, this.#restart);
     const bar = h("div", { class: "cell-bar" }, buttons, this.#state, this.#spoken, this.#engineState);
-    const outputs = this.#outputs?.element;
     parent.replaceChildren(h("div", { class: "cell", role: "group", "aria-label": `Cell ${this.#options.id}` },
-      code, bar, this.#prompt.element, outputs));
+      code, bar, this.#prompt.element, this.#outputs.element));
     this.#mountEditor(code, life);
     this.#run.onclick = () => void this.#evaluate();
     this.#interrupt.onclick = () => void this.#try(this.#room.interrupt(this.#options.engine));
@@ -161,11 +160,12 @@ class CellView {
     const cell = this.#cell;
     // the outputs hear their own changes; the text is the editor's
     const observer = (events: Y.YEvent<Y.AbstractType<unknown>>[]): void => {
+      this.#outputs.show(cell.get("outputs"));
       if (events.some((event) => event.target === cell || event.path[0] === "metadata")) changed();
     };
     cell.observeDeep(observer);
     life.add(() => cell.unobserveDeep(observer));
-    life.add(() => this.#outputs?.end());
+    life.add(() => this.#outputs.end());
     life.add(this.#room.changed.listen(changed));
     life.add(this.#room.enginesChanged.listen(changed));
     life.every(TICK_MS, () => {
@@ -227,7 +227,7 @@ class CellView {
     permit(this.#interrupt, may && connected && busy, why);
     permit(this.#restart, may && connected, why);
     this.#prompt.show(may ? evaluation : undefined);
-    if (!busy && !this.#asking) this.#outputs?.settle();
+    if (!busy && !this.#asking) this.#outputs.settle();
     this.#editor?.dom.classList.toggle("running", busy);
     this.#showEngine();
     this.#describe();

@@ -24,16 +24,25 @@ interface OutputView {
 
 export class OutputsView {
   readonly element = h("div", { class: "outputs" });
-  readonly #outputs: Y.Array<unknown>;
+  #outputs: Y.Array<unknown> | undefined;
   readonly #frameSource: URL;
   #views: OutputView[] = [];
   readonly #observer = (events: Y.YEvent<Y.AbstractType<unknown>>[]): void => this.#changed(events);
 
-  constructor(outputs: Y.Array<unknown>, frameSource: URL) {
-    this.#outputs = outputs;
+  constructor(frameSource: URL) {
     this.#frameSource = frameSource;
-    this.#insert(0, outputs.toArray());
-    outputs.observeDeep(this.#observer);
+  }
+
+  /** Shows `outputs`, and what becomes of them, from now on. A cell that runs again has a new Array of them. */
+  show(outputs: unknown): void {
+    const next = outputs instanceof Y.Array ? (outputs as Y.Array<unknown>) : undefined;
+    if (next === this.#outputs) return;
+    this.#outputs?.unobserveDeep(this.#observer);
+    this.#outputs = next;
+    next?.observeDeep(this.#observer);
+    const height = this.element.offsetHeight;
+    this.#insert(0, next?.toArray() ?? [], this.#views.splice(0));
+    this.#holdHeight(height);
   }
 
   /** Lets go of the height that was held since the outputs were cleared. */
@@ -42,7 +51,8 @@ export class OutputsView {
   }
 
   end(): void {
-    this.#outputs.unobserveDeep(this.#observer);
+    this.#outputs?.unobserveDeep(this.#observer);
+    this.#outputs = undefined;
     for (const view of this.#views) view.end();
     this.#views = [];
     this.element.replaceChildren();
@@ -85,7 +95,11 @@ export class OutputsView {
       }
     }
     replace();
-    // a cell that runs again empties its outputs first: the page below must not jump up and down
+    this.#holdHeight(height);
+  }
+
+  /** A cell that runs again has no outputs at first: the page below must not jump up and down. */
+  #holdHeight(height: number): void {
     this.element.style.minHeight = this.#views.length === 0 && height > 0 ? `${height}px` : "";
   }
 
