@@ -6,10 +6,14 @@ it means that the user's code runs; without one, the interrupt waits for the nex
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 from types import CodeType, FrameType
+from typing import Any
+
+AGAIN_SECONDS = 0.02
 
 
 class Interrupts:
@@ -24,6 +28,20 @@ class Interrupts:
         self._main = threading.get_ident()
         self._held = 0
         self._pending = False
+
+    def install(self) -> None:
+        """Have an interrupt come again that was raised where Python ignores it: in `__del__`, say, or in an import."""
+        self._report = sys.unraisablehook
+        sys.unraisablehook = self._unraised
+
+    def _unraised(self, ignored: Any) -> None:
+        if issubclass(ignored.exc_type, KeyboardInterrupt):
+            # Not from here: it would be ignored once more.
+            again = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGINT))
+            again.daemon = True
+            again.start()
+        else:
+            self._report(ignored)
 
     def begin(self) -> None:
         """A new evaluation: take SIGINT back from whoever has it, and forget what came while idle."""

@@ -49,6 +49,7 @@ class Loop:
 
     def serve(self) -> None:
         """Answer until the backend closes the requests. Runs in the main thread."""
+        self._interrupts.install()
         self._interrupts.begin()
         self._capture.begin()
         self._questions.install()

@@ -170,6 +170,17 @@ def test_interrupt(engine: Any, code: str) -> None:
     assert story(engine.evaluate("6 * 7")) == [("display", "42")]
 
 
+def test_interrupt_that_python_ignores_comes_again(engine: Any) -> None:
+    """An interrupt in a place where nothing can be raised, such as `__del__`, still ends the evaluation."""
+    engine.ask(
+        "import time\nclass Slow:\n    def __del__(self):\n        print('here', flush=True)\n"
+        "        time.sleep(60)\nSlow()\ntime.sleep(60)"
+    )
+    engine.read_until("stream")
+    engine.interrupt()
+    assert engine.read_until("done")[-1]["status"] == "interrupted"
+
+
 def test_interrupted_await_names_its_line(engine: Any) -> None:
     """The traceback of an interrupted `await` points into the cell, not into the event loop."""
     engine.ask(
