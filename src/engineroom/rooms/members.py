@@ -75,9 +75,6 @@ class Mail:
         self._letters: list[_Letter] = []
         self._special: dict[MemberId, int] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._letters)
-
     def to(self, member: MemberId, message: ToMember) -> None:
         """For one member."""
         self._special.setdefault(member, 0)
