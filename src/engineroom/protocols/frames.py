@@ -29,10 +29,11 @@ class Bundle:
     same bytes.
     """
 
-    __slots__ = ("_wire", "payloads")
+    __slots__ = ("_wire", "payloads", "size_bytes")
 
     def __init__(self, payloads: tuple[bytes, ...]) -> None:
         self.payloads = payloads
+        self.size_bytes = sum(map(len, payloads))
         self._wire: bytes | None = None
 
     @property
@@ -46,4 +47,4 @@ class Bundle:
         return self._wire
 
     def __repr__(self) -> str:
-        return f"Bundle({len(self.payloads)} payloads, {sum(map(len, self.payloads))} bytes)"
+        return f"Bundle({len(self.payloads)} payloads, {self.size_bytes} bytes)"

@@ -55,6 +55,44 @@ class QueryAwareness:
     """Asks for everybody's presence."""
 
 
+# --- what some dialects add ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SyncStatus:
+    """What became of one update or Step 2 of the member's: durable (`applied`), or refused."""
+
+    applied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stateless:
+    """Text that is no part of the document: from a member to the server's hooks, or from the server to members."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckDurable:
+    """Asks to be told `Durable` with the same token, once all that came before is durable."""
+
+    token: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Durable:
+    """All that came before the `CheckDurable` with this token is durable."""
+
+    token: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RightsChanged:
+    """The member may now do this: some of `read`, `write`, `run`."""
+
+    rights: tuple[str, ...]
+
+
 # --- the page dialect: values ----------------------------------------------------------------
 
 
@@ -259,6 +297,8 @@ class Trouble:
 DocumentMessage: TypeAlias = SyncStep1 | SyncStep2 | SyncUpdate | AwarenessUpdate | QueryAwareness
 FromMember: TypeAlias = (
     DocumentMessage
+    | Stateless
+    | CheckDurable
     | SetValue
     | Evaluate
     | Interrupt
@@ -270,6 +310,10 @@ FromMember: TypeAlias = (
 )
 ToMember: TypeAlias = (
     DocumentMessage
+    | SyncStatus
+    | Stateless
+    | Durable
+    | RightsChanged
     | Welcome
     | ValueChanged
     | Done

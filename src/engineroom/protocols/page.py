@@ -32,7 +32,9 @@ from .messages import (
     PageChanged,
     Refused,
     Restart,
+    RightsChanged,
     SetValue,
+    Stateless,
     TerminalEnded,
     TerminalInput,
     TerminalOutput,
@@ -173,6 +175,7 @@ _FROM_MEMBER: Final = (
     _Codec(115, AnswerInput, _NUMBER, _NAME, _text(MAX_INPUT_BYTES)),
     _Codec(120, TerminalInput, _NAME, _blob(MAX_TYPED_BYTES)),
     _Codec(121, TerminalResize, _NAME, _SIZE, _SIZE),
+    _Codec(133, Stateless, _TEXT),
 )
 
 _TO_MEMBER: Final = (
@@ -188,6 +191,8 @@ _TO_MEMBER: Final = (
     _Codec(125, TerminalSize, _TEXT, _SIZE, _SIZE),
     _Codec(130, PageChanged, _TEXT),
     _Codec(131, Trouble, _TEXT, _TEXT),
+    _Codec(132, RightsChanged, _texts()),
+    _Codec(133, Stateless, _TEXT),
 )
 
 
@@ -227,9 +232,10 @@ class PageDialect:
         reader.finish()
         return message
 
-    def encode(self, message: ToMember) -> bytes:
-        """The frame that carries `message` to a member."""
-        return _TO_MEMBER_WRITERS[type(message)](message)
+    def encode(self, message: ToMember) -> bytes | None:
+        """The frame that carries `message` to a member; None for what other dialects alone have a word for."""
+        write = _TO_MEMBER_WRITERS.get(type(message))
+        return None if write is None else write(message)
 
     def decode_to_member(self, frame: bytes) -> ToMember | None:
         """The message that a room sent in one frame; None for a type that this client is too old to

@@ -100,6 +100,10 @@ class Document:
         clocks = self._clocks
         return all(clocks.get(client, 0) >= end for client, _, end in summary.inserts)
 
+    def has_client(self, client: int) -> bool:
+        """Whether anything of this client's is in the document."""
+        return client in self._clocks
+
     def forges(self, summary: UpdateSummary) -> bool:
         """Whether an update speaks for this opening's own client: it would take the numbers of edits to come."""
         mine, known = self._client_id, self._clocks.get(self._client_id, 0)

@@ -77,10 +77,43 @@ class StoreFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
-    """The server itself changes the document, in the turn's one transaction."""
+class AccessChanged:
+    """A member may now do other things than before."""
 
-    change: Callable[[Doc[Any]], None]
+    member: MemberId
+    access: Access
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """The server itself changes the document, in a transaction of its own; `Edited` follows when there is a ticket."""
+
+    change: Callable[[Doc[Any]], object]
+    user: str = ""
+    ticket: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """An update (V1) from outside the room, as if a member had made it; `Submitted` or `Declined` follows."""
+
+    update: bytes
+    user: str
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """A stateless message for all members."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """So many more (or fewer) hold the room open without being its members."""
+
+    by: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +141,11 @@ Input: TypeAlias = (
     | Resumed
     | Stored
     | StoreFailed
+    | AccessChanged
     | Edit
+    | Submit
+    | Announce
+    | Held
     | Replanned
     | Woke
     | Ending
@@ -132,6 +169,8 @@ class Compact:
     snapshot: bytes
     state_vector: bytes
     number: int
+    notes: bytes
+    history_since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +185,57 @@ class Close:
     """Close the member's connection, after what was sent; `Left` follows."""
 
     member: MemberId
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Move the member, which brings the history with this mark, to the room of that history; it has left this one."""
+
+    member: MemberId
+    mark: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """`update` was applied; `member` made it (None: the server)."""
+
+    member: MemberId | None
+    update: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A member's stateless message."""
+
+    member: MemberId
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """An edit was made (`number` is the log's newest then), or has failed and was undone."""
+
+    ticket: int
+    number: int
+    result: object
+    error: BaseException | None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A submitted update is durable; whether it brought anything new."""
+
+    ticket: int
+    news: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """A submitted update was not taken: what a member would have been closed with."""
+
+    ticket: int
     code: int
     reason: str
 
@@ -185,4 +275,20 @@ class End:
     """The room has nobody and nothing more to do, and all it had is stored: end its programs and forget it."""
 
 
-Effect: TypeAlias = Append | Compact | Send | Close | Order | KeepOutput | Wake | Report | End
+Effect: TypeAlias = (
+    Append
+    | Compact
+    | Send
+    | Close
+    | Fork
+    | Changed
+    | Heard
+    | Edited
+    | Submitted
+    | Declined
+    | Order
+    | KeepOutput
+    | Wake
+    | Report
+    | End
+)

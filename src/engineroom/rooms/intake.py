@@ -10,10 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engineroom.errors import CloseCode, ProtocolError
-from engineroom.protocols.messages import Refused, SyncStep1, SyncUpdate
+from engineroom.protocols.marks import marks_in
+from engineroom.protocols.messages import Refused, SyncStatus, SyncStep1, SyncUpdate
 from engineroom.protocols.updates import UpdateSummary, read_update
 
 from .document import Document, Waiting
+from .histories import Histories
 from .limits import RoomLimits
 from .log import Log
 from .members import Member, MemberId
@@ -36,9 +38,12 @@ class _Arrival:
 class Intake:
     """Takes members' updates into the document and the log."""
 
-    def __init__(self, document: Document, log: Log, limits: RoomLimits) -> None:
+    def __init__(
+        self, document: Document, log: Log, histories: Histories, limits: RoomLimits
+    ) -> None:
         self._document = document
         self._log = log
+        self._histories = histories
         self._limits = limits
         self._arrivals: list[_Arrival] = []
         self._types = 0
@@ -46,18 +51,24 @@ class Intake:
     def receive(self, member: Member, update: bytes, turn: Turn) -> None:
         """An update from `member`; it is applied with the others of this turn, in `apply`."""
         if not member.access.write and len(update) > self._limits.reader_update_bytes:
-            turn.mail.to(member.id, READ_ONLY)
+            self._deny(member, turn)
             return
         try:
             summary = read_update(update)
         except ProtocolError as error:
+            turn.counters.updates_refused += 1
             turn.close(member.id, CloseCode.PROTOCOL_ERROR, error.reason)
             return
-        if not summary.inserts and not summary.deletes:
+        marks = marks_in(client for client, _, _ in summary.inserts)
+        if marks and self._histories.is_other(marks, member, turn, adopt=member.access.write):
+            turn.counters.updates_refused += 1
+        elif not summary.inserts and not summary.deletes:
             self._log.acknowledge(member.id, update)
         elif not member.access.write:
-            if not self._document.knows(summary):
-                turn.mail.to(member.id, READ_ONLY)
+            if self._document.knows(summary):
+                turn.mail.to(member.id, SyncStatus(True))
+            else:
+                self._deny(member, turn)
         elif self._document.forges(summary):
             turn.close(member.id, CloseCode.PROTOCOL_ERROR, "the update speaks for the room itself")
         elif self._too_large(member, update, summary, turn):
@@ -84,9 +95,16 @@ class Intake:
 
     # --- inside ------------------------------------------------------------------------------
 
+    @staticmethod
+    def _deny(member: Member, turn: Turn) -> None:
+        turn.counters.updates_refused += 1
+        turn.mail.to(member.id, READ_ONLY)
+        turn.mail.to(member.id, SyncStatus(False))
+
     def _too_large(self, member: Member, update: bytes, summary: UpdateSummary, turn: Turn) -> bool:
         unstored = self._log.unstored_bytes + len(update)
         if unstored > self._limits.unstored_bytes:
+            turn.counters.limits["unstored_bytes"] += 1
             reason = "changes cannot be saved fast enough; try again later"
             turn.close(member.id, CloseCode.TRY_AGAIN_LATER, reason)
             return True
@@ -99,21 +117,23 @@ class Intake:
         for limit, size in sizes.items():
             allowed = getattr(self._limits, limit)
             if size > allowed:
-                reason = f"limit reached: {limit} = {allowed}"
-                turn.close(member.id, CloseCode.LIMIT_EXCEEDED, reason)
+                turn.counters.updates_refused += 1
+                turn.exceed(member.id, limit, allowed)
                 return True
         self._types += summary.types
         return False
 
     def _wait(self, member: Member, update: bytes, summary: UpdateSummary, turn: Turn) -> None:
         document, limits = self._document, self._limits
+        if member.id < 0:
+            reason = "the update needs others that the document does not have"
+            turn.close(member.id, CloseCode.PROTOCOL_ERROR, reason)
+            return
         too_many = document.waiting >= limits.waiting_updates
         if too_many or document.waiting_bytes + len(update) > limits.update_bytes:
-            reason = "too much waits for missing updates: " + (
-                f"waiting_updates = {limits.waiting_updates}"
-                if too_many
-                else f"update_bytes = {limits.update_bytes}"
-            )
+            limit = "waiting_updates" if too_many else "update_bytes"
+            turn.counters.limits[limit] += 1
+            reason = f"too much waits for missing updates: {limit} = {getattr(limits, limit)}"
             turn.close(member.id, CloseCode.LIMIT_EXCEEDED, reason)
             return
         number = self._log.add(update, member.user.id, turn.now)
@@ -145,6 +165,7 @@ class Intake:
 
     def _took(self, arrival: _Arrival, turn: Turn) -> None:
         turn.mail.to_all(SyncUpdate(arrival.update), but=arrival.member)
+        turn.changed(arrival.member, arrival.update)
         number = arrival.number
         if number is None:
             number = self._log.add(arrival.update, arrival.user, turn.now)
@@ -152,5 +173,6 @@ class Intake:
             self._log.acknowledge(arrival.member, arrival.update, number)
 
     def _refuse(self, arrival: _Arrival, turn: Turn) -> None:
+        turn.counters.updates_refused += 1
         if arrival.member is not None:
             turn.close(arrival.member, CloseCode.PROTOCOL_ERROR, "the update cannot be applied")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,19 @@ class RoomLimits:
     recursively below pycrdt, which ends a process whose stack is too small; the server's allows for these."""
     update_deletions: int = 100_000
     """Ranges that one update may delete: pycrdt's work grows with their square."""
+    messages_per_second: float = 20_000.0
+    bytes_per_second: float = 32 << 20
+    """What one member may say, on average over two seconds; past it, it is closed with 4429."""
     awareness_clients: int = 2_000
     awareness_bytes: int = 4 << 20
     """Presence of one room in all; what a member says past it is not shown."""
     member_awareness_clients: int = 100
     member_awareness_bytes: int = 256 << 10
     """Presence that one member speaks for; past it, it is closed with 4429."""
+    awareness_per_second: float = 500.0
+    """States that one member may change; past it, it is closed with 4429. What says nothing new does not count."""
+    message_bytes: int = 64 << 10
+    """One stateless message; past it, its sender is closed with 4429."""
     values: int = 1_000
     value_bytes: int = 1 << 20
     values_bytes: int = 32 << 20
@@ -62,5 +70,10 @@ class RoomLimits:
     output_frame_seconds: float = 0.04
     settle_seconds: float = 1.0
     """How soon a changed value is written into the document."""
-    compact_bytes: int = 256 << 10
+    compact_bytes: int = 32 << 10
     """The log's tail from which a snapshot may take its place (when it also is larger than the snapshot)."""
+    history_seconds: float = 0.0
+    """How long records stay readable after a snapshot has taken their place."""
+    other_history: Literal["refuse", "fork"] = "refuse"
+    """What becomes of a member that brings the history of a document which was rebuilt since: closed with 4409, or
+    moved to a room of its own history. A page's rooms always refuse."""

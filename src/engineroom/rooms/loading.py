@@ -15,7 +15,7 @@ from .address import Address
 from .cells import seed_update
 from .document import Document
 from .limits import RoomLimits
-from .log import Log
+from .log import RECORD_BYTES, Log
 from .plan import Plan
 from .room import Room
 from .storage import StoredDocument
@@ -37,17 +37,27 @@ def open_room(
     client_id: int,
     lineage: str,
     limits: RoomLimits,
+    begin: bytes | None = None,
 ) -> Opened:
-    """The room as it was left; `lineage` is for a document alone that begins here. `client_id` must be new at
-    every opening.
+    """The room as it was left; `lineage` is for a document that begins here. `client_id` must be new at every opening.
+
+    `begin` is what a document begins with that is not stored, one update (V1), in place of its page's seed.
+
+    Raises:
+        ProtocolError: `begin` is malformed, or cannot be applied.
     """
     document = Document(client_id)
     refused: tuple[int, ...] = ()
     if stored is not None:
         refused = _load(document, stored)
-        tail = sum(len(r.update) for r in stored.records)
+        tail = sum(len(r.update) + RECORD_BYTES for r in stored.records)
         size = len(stored.snapshot or b"")
         log = Log(stored.last_number, tail, size, keep_all=bool(refused))
+    elif begin is not None:
+        log = Log(0, 0, 0)
+        if document.apply([(begin, read_update(begin))]) != [True]:
+            raise ProtocolError("what the document should begin with cannot be applied")
+        log.add(begin, "", 0.0)
     else:
         log = Log(0, 0, 0)
         seed = seed_update(plan)
@@ -56,9 +66,10 @@ def open_room(
             log.add(seed, "", 0.0, seed=True)
     if stored is not None:
         lineage = stored.lineage
-    elif plan.page:
+    elif plan.page and begin is None:
         lineage = seed_lineage(address, plan)
-    room = Room(address, plan, document, log, lineage=lineage, limits=limits)
+    notes = stored.notes if stored is not None else b""
+    room = Room(address, plan, document, log, lineage=lineage, limits=limits, notes=notes)
     return Opened(room, refused)
 
 

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
 
-from engineroom.protocols.messages import SyncUpdate
+from engineroom.protocols.messages import Durable, SyncUpdate
 
 from .effects import Append
 from .members import MemberId
@@ -20,13 +20,16 @@ from .storage import Record
 MAX_APPEND_RECORDS = 10_000
 FIRST_RETRY_SECONDS = 0.25
 LAST_RETRY_SECONDS = 15.0
+# What a record takes in a store beside its update, about.
+RECORD_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class _Acknowledgement:
     number: int
     member: MemberId
-    message: SyncUpdate
+    message: SyncUpdate | Durable
+    news: bool
 
 
 class Log:
@@ -35,7 +38,8 @@ class Log:
     def __init__(
         self, number: int, tail_bytes: int, snapshot_bytes: int, *, keep_all: bool = False
     ) -> None:
-        """`number` is the newest in the store, whose log has `tail_bytes` after a snapshot of `snapshot_bytes`.
+        """`number` is the newest in the store, whose log has `tail_bytes` (of records with what stores add to them)
+        after a snapshot of `snapshot_bytes`.
 
         With `keep_all` no snapshot ever takes the log's place: it holds records that the document does not.
         """
@@ -57,7 +61,7 @@ class Log:
         """A new record; its number. A log that holds nothing but its page's seed is not worth storing yet."""
         self.number += 1
         self._waiting.append(Record(self.number, now, user, update))
-        self.tail_bytes += len(update)
+        self.tail_bytes += len(update) + RECORD_BYTES
         self.unstored_bytes += len(update)
         if not seed:
             self._seeded_only = False
@@ -66,7 +70,14 @@ class Log:
     def acknowledge(self, member: MemberId, update: bytes, number: int | None = None) -> None:
         """Tell `member` of `update` when all up to `number` (None: up to now) is durable."""
         wanted = self.number if number is None else number
-        item = _Acknowledgement(wanted, member, SyncUpdate(update))
+        self._await(_Acknowledgement(wanted, member, SyncUpdate(update), number is not None))
+
+    def check_durable(self, member: MemberId, token: bytes) -> None:
+        """Tell `member` `Durable` with this token when all up to now is durable."""
+        self._await(_Acknowledgement(self.number, member, Durable(token), False))
+
+    def _await(self, item: _Acknowledgement) -> None:
+        wanted = item.number
         if not self._acknowledgements or self._acknowledgements[-1].number <= wanted:
             self._acknowledgements.append(item)
         else:  # an update that waited for its dependency has an older number
@@ -79,13 +90,13 @@ class Log:
             kept = (item for item in self._acknowledgements if item.member != member)
             self._acknowledgements = deque(kept)
 
-    def take_acknowledgements(self) -> list[tuple[MemberId, SyncUpdate]]:
-        """Those whose records are durable now (or that wait for nothing)."""
-        ready = []
+    def take_acknowledgements(self) -> list[tuple[MemberId, SyncUpdate | Durable, bool]]:
+        """Those whose records are durable now (or that wait for nothing), and whether they brought anything new."""
+        ready: list[tuple[MemberId, SyncUpdate | Durable, bool]] = []
         limit = self.number if self._seeded_only else self.durable
         while self._acknowledgements and self._acknowledgements[0].number <= limit:
             item = self._acknowledgements.popleft()
-            ready.append((item.member, item.message))
+            ready.append((item.member, item.message, item.news))
         return ready
 
     def stored(self, number: int) -> bool:
@@ -122,6 +133,14 @@ class Log:
         rest = () if self._seeded_only else tuple(self._waiting)
         self._waiting.clear()
         return rest
+
+    @property
+    def oldest_unstored(self) -> float | None:
+        """When the oldest record that is not durable was made (seconds since the epoch); None: all are."""
+        if self.settled:
+            return None
+        waiting = (*self._under_way, *self._waiting)
+        return next((record.time for record in waiting if record.time), None)
 
     @property
     def retry_at(self) -> float | None:

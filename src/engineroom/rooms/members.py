@@ -38,6 +38,20 @@ class Access:
         return [right for right in ("read", "write", "run") if getattr(self, right)]
 
 
+@dataclass(frozen=True, slots=True)
+class MemberInfo:
+    """A member, for hooks and for people. `source` is where it connects from, as its transport knows it (may be empty);
+    `since` is when it came, in seconds since the epoch.
+    """
+
+    id: MemberId
+    user: User
+    access: Access
+    dialect: str
+    source: str
+    since: float
+
+
 @dataclass(slots=True, eq=False)
 class Member:
     """One connection in one room."""

@@ -12,23 +12,31 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import Any, TypeVar, assert_never, cast
 
-from engineroom.errors import CloseCode, LimitExceeded, ProtocolError, RoomClosed, StoreError
+from pycrdt import Doc
+
+from engineroom.errors import CloseCode, LimitExceeded, RoomClosed, StoreError
 from engineroom.protocols.frames import Bundle
-from engineroom.protocols.messages import Dialect
+from engineroom.protocols.messages import Dialect, SyncStep1
 from engineroom.protocols.updates import is_whole
 
 from . import effects as e
 from .address import Address
+from .counters import Counters
 from .document import survivable
+from .hooks import Hooks
 from .limits import RoomLimits
 from .loading import open_room
-from .members import Access, MemberId, User
+from .members import Access, MemberId, MemberInfo, User
+from .membership import Connection, Membership
+from .orders import Orders
 from .plan import Plan
 from .programs import ProgramEvent, Programs, RoomPrograms
 from .room import Room
 from .storage import OutputKeeper, Record, Store
+
+T = TypeVar("T")
 
 logger = logging.getLogger("engineroom.rooms")
 
@@ -38,25 +46,13 @@ MAX_BATCH = 500
 MAX_INBOX = 1_000
 
 
-class Connection(Protocol):
-    """A member's transport, as its room sees it. No call waits or raises; after `close` all do nothing."""
-
-    def send(self, bundle: Bundle) -> None:
-        """Write the bundle's payloads, each as one binary message, in one go."""
-
-    def close(self, code: int, reason: str) -> None:
-        """Close after what has been sent. `Membership.leave` follows from the transport."""
-
-    def hold(self) -> None:
-        """Read no further until `release`: the room does not keep up. What was read already still comes."""
-
-    def release(self) -> None:
-        """Read on."""
-
-
 @dataclass(frozen=True, slots=True)
 class RoomStatistics:
-    """One open room, for people: counts, and bytes of the document's encoding."""
+    """One open room, for people: counts, and bytes of the document's encoding.
+
+    `failing` is why the last append failed, empty when it did not; `unstored_seconds` is how long the oldest record
+    that is not durable has waited.
+    """
 
     address: str
     members: int
@@ -64,6 +60,10 @@ class RoomStatistics:
     newest_number: int
     durable_number: int
     failing: str
+    unstored_bytes: int
+    unstored_seconds: float
+    waiting_updates: int
+    opened: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,48 +76,10 @@ class Surroundings:
     limits: RoomLimits
     clock: Callable[[], float]
     failed: Callable[[Address], None]
-
-
-class Membership:
-    """A member's hold on its room. The transport calls it from the event loop; nothing here waits."""
-
-    def __init__(
-        self, room: OpenRoom, member: MemberId, connection: Connection, dialect: Dialect
-    ) -> None:
-        self._room = room
-        self._member = member
-        self._connection = connection
-        self._dialect = dialect
-        self._left = False
-
-    def receive(self, frame: bytes) -> None:
-        """A whole binary message. One that does not follow the dialect closes this connection alone."""
-        if self._left:
-            return
-        try:
-            message = self._dialect.decode(frame)
-        except ProtocolError as error:
-            logger.info("%s: member %d: %s", self._room.address, self._member, error.reason)
-            self._connection.close(CloseCode.PROTOCOL_ERROR, error.reason)
-            self.leave()
-            return
-        if message is not None:
-            self._room.put(e.Received(self._member, message))
-            self._room.hold_if_full(self._connection)
-
-    def paused(self) -> None:
-        """The transport's write buffer is over its high mark."""
-        self._room.put(e.Paused(self._member))
-
-    def resumed(self) -> None:
-        """The transport's write buffer is under its low mark."""
-        self._room.put(e.Resumed(self._member))
-
-    def leave(self) -> None:
-        """The connection is gone. Safe to call twice."""
-        if not self._left:
-            self._left = True
-            self._room.leave(self._member)
+    hooks: Hooks
+    observed: bool
+    counters: Counters
+    fork: Callable[[Membership, Address, int], None]
 
 
 class OpenRoom:
@@ -138,7 +100,9 @@ class OpenRoom:
         self._held: list[Connection] = []
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._closed = asyncio.Event()
-        self._connections: dict[MemberId, Connection] = {}
+        self._members: dict[MemberId, Membership] = {}
+        self._orders = Orders()
+        self._opened = around.clock()
         self._next_member = 1
         self._programs: RoomPrograms | None = None
         self._alarm: asyncio.TimerHandle | None = None
@@ -167,20 +131,114 @@ class OpenRoom:
             self._held.append(connection)
 
     def join(
-        self, connection: Connection, *, user: User, access: Access, dialect: Dialect
+        self,
+        connection: Connection,
+        *,
+        user: User,
+        access: Access,
+        dialect: Dialect,
+        source: str = "",
     ) -> Membership:
         """A new member."""
-        if len(self._connections) >= self._around.limits.members:
+        around = self._around
+        info = self._newcomer(user, access, dialect, source)
+        membership = Membership(
+            self, info, connection, dialect,
+            limits=around.limits, counters=around.counters, clock=around.clock,
+        )  # fmt: skip
+        self._enter(membership, dialect)
+        return membership
+
+    def take_over(self, membership: Membership) -> None:
+        """A member from another room, which has let it go."""
+        old, dialect = membership.info, membership.dialect
+        info = self._newcomer(old.user, old.access, dialect, old.source)
+        membership.settle(self, info)
+        self._enter(membership, dialect)
+        # What it asked in the other room is still open.
+        self.put(e.Received(info.id, SyncStep1(b"")))
+
+    def _newcomer(self, user: User, access: Access, dialect: Dialect, source: str) -> MemberInfo:
+        if len(self._members) >= self._around.limits.members:
+            self._around.counters.limits["members"] += 1
             raise LimitExceeded("members", self._around.limits.members)
         member, self._next_member = self._next_member, self._next_member + 1
-        self._connections[member] = connection
-        self.put(e.Joined(member, user, access, dialect))
-        return Membership(self, member, connection, dialect)
+        now = self._around.clock()
+        return MemberInfo(member, user, access, dialect.name, source, now)
+
+    def _enter(self, membership: Membership, dialect: Dialect) -> None:
+        info = membership.info
+        self._members[info.id] = membership
+        self._around.counters.joins += 1
+        self.put(e.Joined(info.id, info.user, info.access, dialect))
+        self._tell(self._around.hooks.on_join, info)
 
     def leave(self, member: MemberId) -> None:
         """A member is gone."""
-        if self._connections.pop(member, None) is not None:
+        membership = self._members.pop(member, None)
+        if membership is not None:
             self.put(e.Left(member))
+            self._gone(membership)
+
+    def _gone(self, membership: Membership) -> None:
+        self._around.counters.leaves += 1
+        self._tell(self._around.hooks.on_leave, membership.info)
+
+    def members(self) -> list[MemberInfo]:
+        """Who is here, in the order in which they came."""
+        return [each.info for each in self._members.values()]
+
+    def member(self, number: MemberId) -> Membership | None:
+        """The member with this number."""
+        return self._members.get(number)
+
+    # --- for those who are no members -------------------------------------------------------------
+
+    @property
+    def room(self) -> Room:
+        """The room itself, to read between its turns.
+
+        Raises:
+            RoomClosed: it has not opened, or has ended.
+        """
+        if self._room is None or self._closed.is_set():
+            raise RoomClosed(self._path)
+        return self._room
+
+    def hold(self, by: int) -> None:
+        """So many more (or fewer) need the room open without being its members."""
+        self.put(e.Held(by))
+
+    async def edit(self, change: Callable[[Doc[Any]], T], *, user: str = "") -> T:
+        """Have the document changed in one transaction, and wait until that is durable; what `change` returned.
+
+        A call that is cancelled may have been carried out. `change` is called in the room's turn, and returns at once.
+
+        Raises:
+            RoomClosed: the room ended before.
+            Exception: what `change` raised; nothing is changed then.
+        """
+        ticket, answer = self._order()
+        self.put(e.Edit(change, user, ticket))
+        return cast(T, await answer)
+
+    async def submit(self, update: bytes, *, user: str = "") -> bool:
+        """Have an update (V1) taken as a member's is, and wait until it is durable; whether it brought anything new.
+
+        Raises:
+            ProtocolError: it is malformed, or needs others that the document does not have.
+            LimitExceeded: it is past a bound.
+            AccessDenied: it brings the history of another document (status 409).
+            RoomClosed: the room ended before, or cannot save fast enough.
+        """
+        ticket, answer = self._order()
+        self.put(e.Submit(update, user, ticket))
+        return cast(bool, await answer)
+
+    def _order(self) -> tuple[int, asyncio.Future[object]]:
+        if self.closing:
+            raise RoomClosed(self._path)
+        return self._orders.new()
 
     def cancel(self) -> None:
         """Give the room up."""
@@ -198,10 +256,19 @@ class OpenRoom:
         room = self._room
         if room is None:
             return None
-        log = room.log
-        size = room.document.size_bytes
+        log, document = room.log, room.document
+        oldest = log.oldest_unstored
         return RoomStatistics(
-            self._path, len(room.members), size, log.number, log.durable, log.failing
+            address=self._path,
+            members=len(self._members),
+            document_bytes=document.size_bytes,
+            newest_number=log.number,
+            durable_number=log.durable,
+            failing=log.failing,
+            unstored_bytes=log.unstored_bytes,
+            unstored_seconds=0.0 if oldest is None else max(0.0, self._around.clock() - oldest),
+            waiting_updates=document.waiting,
+            opened=self._opened,
         )
 
     # --- the task ----------------------------------------------------------------------------
@@ -215,6 +282,8 @@ class OpenRoom:
                 raise
             self._refuse(error)
             return
+        room.observed, room.counters = self._around.observed, self._around.counters
+        room.counters.rooms_opened += 1
         self._ready.set_result(None)
         logger.info("%s: open", self._path)
         try:
@@ -243,6 +312,7 @@ class OpenRoom:
                 raise
             logger.error("%s: the room failed", self._path, exc_info=error)
             self._around.failed(self.address)
+            self._around.counters.rooms_failed += 1
             self._part(CloseCode.INTERNAL_ERROR, "the room failed")
             self._append(room.log.take_rest(), room)
         finally:
@@ -250,6 +320,7 @@ class OpenRoom:
 
     async def _load(self) -> Room:
         stored = await self._around.store.load(self._path)
+        begin = None if stored else await self._around.hooks.on_load(self.address)
         opened = open_room(
             self.address,
             self._plan,
@@ -257,9 +328,11 @@ class OpenRoom:
             client_id=secrets.randbits(32) or 1,
             lineage=secrets.token_hex(16),
             limits=self._around.limits,
+            begin=begin,
         )
         if opened.refused or (stored and stored.damaged):
             damaged = stored.damaged if stored else 0
+            self._around.counters.quarantined += damaged + len(opened.refused)
             logger.error(
                 "%s: %d damaged records and %d that cannot be applied were left out",
                 self._path, damaged, len(opened.refused),
@@ -286,16 +359,29 @@ class OpenRoom:
     def _carry_out(self, effect: e.Effect, room: Room) -> None:
         match effect:
             case e.Send():
-                for member, bundle in effect.letters:
-                    connection = self._connections.get(member)
-                    if connection is not None:
-                        connection.send(bundle)
+                self._send(effect.letters)
             case e.Append():
                 self._append(effect.records, room)
             case e.Close():
-                connection = self._connections.get(effect.member)
-                if connection is not None:
-                    connection.close(effect.code, effect.reason)
+                leaving = self._members.get(effect.member)
+                if leaving is not None:
+                    self._around.counters.closes[effect.code] += 1
+                    leaving.connection.close(effect.code, effect.reason)
+            case e.Fork():
+                moving = self._members.pop(effect.member, None)
+                if moving is not None:
+                    moving.lift()
+                    self._gone(moving)
+                    self._around.fork(moving, self.address, effect.mark)
+            case e.Changed():
+                author = self._members.get(effect.member or 0)
+                self._tell(self._around.hooks.on_change, author and author.info, effect.update)
+            case e.Heard():
+                speaker = self._members.get(effect.member)
+                if speaker is not None:
+                    self._tell(self._around.hooks.on_message, speaker.info, effect.text)
+            case e.Edited() | e.Submitted() | e.Declined():
+                self._orders.answer(effect, room.log.durable)
             case e.Order():
                 if self._programs is None and self._around.programs is not None:
                     self._programs = self._around.programs.open(
@@ -318,6 +404,22 @@ class OpenRoom:
             case _:
                 assert_never(effect)
 
+    def _send(self, letters: tuple[tuple[MemberId, Bundle], ...]) -> None:
+        counters, members = self._around.counters, self._members
+        counters.deliveries += len(letters)
+        for member, bundle in letters:
+            membership = members.get(member)
+            if membership is not None:
+                membership.connection.send(bundle)
+                counters.bytes_sent += bundle.size_bytes
+
+    def _tell(self, hook: Callable[..., None], *arguments: object) -> None:
+        """Call a hook of the application's; what fails in it is its own trouble."""
+        try:
+            hook(self.address, *arguments)
+        except Exception:
+            logger.exception("%s: the hook %s failed", self._path, hook.__name__)
+
     def _emit(self, event: ProgramEvent) -> None:
         self.put(event)
 
@@ -326,8 +428,16 @@ class OpenRoom:
             return
         number = records[-1].number
 
+        self._around.counters.appends += 1
+
         def stored(error: StoreError | None) -> None:
-            self.put(e.Stored(number) if error is None else e.StoreFailed(str(error)))
+            if error is None:
+                self.put(e.Stored(number))
+                self._orders.stored(number)
+                self._tell(self._around.hooks.on_store, number)
+            else:
+                self._around.counters.append_failures += 1
+                self.put(e.StoreFailed(str(error)))
 
         self._around.store.append(self._path, room.lineage, records, stored)
 
@@ -341,7 +451,11 @@ class OpenRoom:
             if not await asyncio.to_thread(is_whole, effect.snapshot, effect.state_vector):
                 logger.error("%s: not compacted: the snapshot lacks what the log has", self._path)
                 return
-            await self._around.store.compact(self._path, effect.snapshot, effect.number)
+            await self._around.store.compact(
+                self._path, effect.snapshot, effect.number,
+                notes=effect.notes, history_since=effect.history_since,
+            )  # fmt: skip
+            self._around.counters.compactions += 1
         except StoreError as error:
             logger.warning("%s: not compacted: %s", self._path, error)
         except Exception:  # the log has all that the snapshot has
@@ -358,12 +472,15 @@ class OpenRoom:
     # --- the end -----------------------------------------------------------------------------
 
     def _part(self, code: CloseCode, reason: str) -> None:
-        for connection in self._connections.values():
-            connection.close(code, reason)
-        self._connections.clear()
+        members, self._members = self._members, {}
+        for member in members.values():
+            self._around.counters.closes[code] += 1
+            member.connection.close(code, reason)
+            self._gone(member)
 
     async def _close(self) -> None:
         self._wake_at(None)
+        self._orders.close(RoomClosed(f"{self._path}: the room has closed"))
         if self._programs is not None:
             try:
                 await self._programs.aclose()

@@ -9,21 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any
 
-from pycrdt import Doc
-
-from engineroom.errors import AccessDenied, LimitExceeded, RoomClosed
+from engineroom.errors import AccessDenied, CloseCode, LimitExceeded, RoomClosed, StoreError
 from engineroom.protocols.messages import Dialect
 
 from . import effects as e
 from .address import Address
+from .counters import Counters
 from .failures import Failures
+from .handles import RoomHandle
+from .histories import fork_of
+from .hooks import Hooks
 from .limits import RoomLimits
-from .members import Access, User
-from .open_room import Connection, Membership, OpenRoom, RoomStatistics, Surroundings
+from .members import Access, MemberInfo, User
+from .membership import Connection, Membership
+from .open_room import OpenRoom, RoomStatistics, Surroundings
 from .plan import Plan
 from .programs import Programs
 from .storage import OutputKeeper, Store
@@ -44,11 +47,22 @@ class Rooms:
         programs: Programs | None = None,
         outputs: OutputKeeper | None = None,
         limits: RoomLimits | None = None,
+        hooks: Hooks | None = None,
         max_rooms: int = 10_000,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self.counters = Counters()
         self._around = Surroundings(
-            store, programs, outputs, limits or RoomLimits(), clock, self._room_failed
+            store=store,
+            programs=programs,
+            outputs=outputs,
+            limits=limits or RoomLimits(),
+            clock=clock,
+            failed=self._room_failed,
+            hooks=hooks or Hooks(),
+            observed=hooks is not None and type(hooks).on_change is not Hooks.on_change,
+            counters=self.counters,
+            fork=self._fork,
         )
         self._clock = clock
         self._plan_of = plan_of
@@ -79,10 +93,12 @@ class Rooms:
         user: User,
         access: Access,
         dialect: Dialect,
+        source: str = "",
     ) -> Membership:
         """Come into the room at `address`, which is opened when it is not open.
 
-        Cancelling the call leaves the room as if it had not been made.
+        `source` is where the connection comes from, for people. Cancelling the call leaves the room as if it had not
+        been made.
 
         Raises:
             AccessDenied: there is no such page (status 404).
@@ -90,6 +106,33 @@ class Rooms:
             StoreError: the document cannot be read.
             RoomClosed: the server is going down, or the room failed a moment ago.
         """
+        room = await self._ready(address)
+        return room.join(connection, user=user, access=access, dialect=dialect, source=source)
+
+    @asynccontextmanager
+    async def open(
+        self, address: Address | str, *, user: User | None = None
+    ) -> AsyncIterator[RoomHandle]:
+        """Hold the room at `address` open from inside this process, to read and to change its document.
+
+        A room that nobody else is in closes soon after. Programs are not started. `user` is who changes what is changed
+        through the handle's `document`.
+
+        Raises:
+            AddressError, and what `join` raises.
+        """
+        if isinstance(address, str):
+            address = Address.parse(address)
+        room = await self._ready(address)
+        room.hold(+1)
+        try:
+            async with RoomHandle(room, user or User("server", "Server")) as handle:
+                yield handle
+        finally:
+            room.hold(-1)
+
+    async def _ready(self, address: Address) -> OpenRoom:
+        """The room, open; nothing has been awaited since it was."""
         while True:
             if self._draining:
                 raise RoomClosed("the server is going down")
@@ -98,8 +141,37 @@ class Rooms:
                 room = self._open(address)
             await room.wait_ready()
             if not room.closing:
-                return room.join(connection, user=user, access=access, dialect=dialect)
+                return room
             await room.wait_closed()
+
+    def members(self, address: Address) -> list[MemberInfo]:
+        """Who is in the room, in the order in which they came; nobody in a room that is not open."""
+        room = self._rooms.get(address)
+        return room.members() if room is not None else []
+
+    def disconnect(self, address: Address, member: int, code: int, reason: str) -> bool:
+        """Send a member away; whether there was one."""
+        membership = self.member(address, member)
+        if membership is not None:
+            membership.end(code, reason)
+        return membership is not None
+
+    def member(self, address: Address, member: int) -> Membership | None:
+        """The hold of one member on its room."""
+        room = self._rooms.get(address)
+        return room.member(member) if room is not None else None
+
+    async def close(self, address: Address) -> bool:
+        """End a room: members are told (1012), what is unsaved is saved, programs end. Whether it was open.
+
+        Whoever joins meanwhile waits, and opens it anew.
+        """
+        room = self._rooms.get(address)
+        if room is None:
+            return False
+        room.put(e.Ending())
+        await room.wait_closed()
+        return True
 
     def replan(self) -> None:
         """The site has changed: hand every open room its plan of now. Rooms whose page is gone keep theirs."""
@@ -107,17 +179,6 @@ class Rooms:
             plan = self._plan_of(address)
             if plan is not None:
                 room.put(e.Replanned(plan))
-
-    def edit(self, address: Address, change: Callable[[Doc[Any]], None]) -> None:
-        """Have an open room's document changed, in the transaction of its next turn.
-
-        Raises:
-            RoomClosed: the room is not open.
-        """
-        room = self._rooms.get(address)
-        if room is None or room.closing:
-            raise RoomClosed(str(address))
-        room.put(e.Edit(change))
 
     async def drain(self, seconds: float = 4.0) -> None:
         """End every room: members are told (1012), updates are on disk, programs are dead.
@@ -152,7 +213,8 @@ class Rooms:
         if wait_seconds:
             raise RoomClosed(f"it failed a moment ago; try again in {wait_seconds:.0f} s")
         if len(self._rooms) >= self._max_rooms:
-            raise LimitExceeded("rooms", self._max_rooms)
+            self.counters.limits["max_rooms"] += 1
+            raise LimitExceeded("max_rooms", self._max_rooms)
         room = self._rooms[address] = OpenRoom(self._around, address, plan)
         room.task = self._tasks.create_task(self._run(room), name=f"room {address}")
         return room
@@ -163,6 +225,18 @@ class Rooms:
         finally:
             del self._rooms[room.address]
             room.finished()
+
+    def _fork(self, membership: Membership, address: Address, mark: int) -> None:
+        """Move a member, which its room has let go, to the room of its own history."""
+        self._tasks.create_task(self._move(membership, fork_of(address, mark)), name="fork")
+
+    async def _move(self, membership: Membership, address: Address) -> None:
+        try:
+            room = await self._ready(address)
+            if not membership.left:
+                room.take_over(membership)
+        except (LimitExceeded, RoomClosed, StoreError, AccessDenied) as error:
+            membership.end(CloseCode.TRY_AGAIN_LATER, f"{address} cannot be entered: {error}")
 
     def _room_failed(self, address: Address) -> None:
         self._failures.add(address, self._clock())

@@ -10,6 +10,7 @@ leaves it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any, assert_never
 
 import msgspec
@@ -19,17 +20,23 @@ from engineroom.errors import CloseCode, LimitExceeded, ProtocolError
 from engineroom.protocols import engine
 from engineroom.protocols import messages as m
 from engineroom.protocols.frames import Bundle
+from engineroom.protocols.marks import mark_update, marks_in
+from engineroom.protocols.updates import read_state_vector, read_update
+from engineroom.protocols.yjs import YjsDialect
 
 from . import effects as e
 from . import programs as p
 from .address import Address
 from .cells import add_missing, lacks_any
-from .document import Document, EditFailed
+from .counters import Counters
+from .document import EMPTY_UPDATE, Document
+from .edits import Edits
 from .evaluations import Evaluations, any_unfinished, mark_lost
+from .histories import Histories
 from .intake import Intake
 from .limits import RoomLimits
 from .log import Log
-from .members import Member, MemberId, PausePoint
+from .members import Access, Member, MemberId, PausePoint, User
 from .plan import Plan
 from .presence import Presence
 from .requests import Requests
@@ -38,6 +45,10 @@ from .turn import Turn
 from .values import Values
 
 PROTOCOL_VERSION = 1
+VISIT_SECONDS = 1.0
+APPLIED = m.SyncStatus(True)
+# A submission is treated as a member's update; nothing is ever encoded for it.
+SUBMISSION = YjsDialect()
 
 
 class Room:
@@ -52,21 +63,27 @@ class Room:
         *,
         lineage: str,
         limits: RoomLimits,
+        notes: bytes = b"",
     ) -> None:
         self.address = address
         self.plan = plan
-        self.lineage = lineage
         self.document = document
         self.log = log
         self.members: dict[MemberId, Member] = {}
+        self.observed = False
+        self.counters = Counters()
         self._limits = limits
+        self._notes = notes
+        self._marked = False
+        begun = log.number > 0 or document.size_bytes > len(EMPTY_UPDATE)
+        self._histories = Histories(address, lineage, limits, begun=begun)
         self._values = Values(limits)
         self._values.load(document.doc)
         self._values.seed(plan.values)
         self._presence = Presence(limits)
         self._terminals = Terminals(plan.terminals, limits.screen_bytes)
         self._evaluations = Evaluations(plan, limits, self._whole_url)
-        self._intake = Intake(document, log, limits)
+        self._intake = Intake(document, log, self._histories, limits)
         self._requests = Requests(
             self._values, self._evaluations, self._terminals, self._presence, limits
         )
@@ -75,25 +92,36 @@ class Room:
         # A member's last question counts, and is answered when it can be sent the answer: a document is large.
         self._questions: dict[MemberId, bytes] = {}
         self._curious: dict[MemberId, None] = {}
-        self._edits = self._first_edits()
+        self._holders = 0
+        self._visited_only = True
+        self._edits = Edits(document, log)
+        for edit in self._first_edits():
+            self._edits.add(edit)
         self._frame_at = self._awareness_at = self._settle_at = 0.0
         self._empty_since: float | None = None
         self._ending = False
         self.ended = False
 
+    @property
+    def lineage(self) -> str:
+        """The identity of the document's history; fixed once it is stored."""
+        return self._histories.lineage
+
     # --- the turn ----------------------------------------------------------------------------
 
     def receive(self, batch: Sequence[e.Input], now: float) -> list[e.Effect]:
         """What is to be done about `batch`, in order. `now` is in seconds since the epoch and never decides order."""
-        turn = Turn(now)
+        turn = Turn(now, self.counters, [] if self.observed else None)
         for item in batch:
             self._take(item, turn)
         self._intake.apply(turn)
         self._edit(turn)
+        self._mark(turn)
         self._tell(turn)
         self._answer_questions(turn)
         self._acknowledge(turn)
         self._deliver(turn)
+        self._fork(turn)
         self._store(turn)
         self._rest(turn)
         return turn.effects
@@ -117,8 +145,17 @@ class Room:
                 if self.log.failed(item.reason, turn.now):
                     text = "Changes cannot be saved at the moment. They are kept, and saved as soon as possible."
                     turn.mail.to_all(m.Trouble("not_saved", text))
+            case e.AccessChanged():
+                self._change_access(item.member, item.access, turn)
             case e.Edit():
-                self._edits.append(item.change)
+                self._edits.receive(item)
+            case e.Submit():
+                visitor = Member(-item.ticket, User(item.user), Access(), SUBMISSION)
+                self._intake.receive(visitor, item.update, turn)
+            case e.Announce():
+                turn.mail.to_all(m.Stateless(item.text))
+            case e.Held():
+                self._holders += item.by
             case e.Replanned():
                 self._replan(item.plan, turn)
             case e.Woke():
@@ -157,9 +194,9 @@ class Room:
 
     def _join(self, item: e.Joined, turn: Turn) -> None:
         if len(self.members) >= self._limits.members:
-            reason = f"limit reached: members = {self._limits.members}"
-            turn.close(item.member, CloseCode.LIMIT_EXCEEDED, reason)
+            turn.exceed(item.member, "members", self._limits.members)
             return
+        self._visited_only = False
         member = Member(item.member, item.user, item.access, item.dialect)
         self.members[member.id] = member
         self._newcomers.append(member)
@@ -174,6 +211,15 @@ class Room:
         self._curious.pop(member, None)
         self._requests.forget(member, turn)
         self.log.forget(member)
+
+    def _change_access(self, member_id: MemberId, access: Access, turn: Turn) -> None:
+        member = self.members.get(member_id)
+        if member is None or member.access == access:
+            return
+        member.access = access
+        turn.mail.to(member_id, m.RightsChanged(tuple(access.rights)))
+        if not access.read:
+            turn.close(member_id, CloseCode.FORBIDDEN, "you may no longer read this document")
 
     def _pause(self, member_id: MemberId) -> None:
         member = self.members.get(member_id)
@@ -199,6 +245,13 @@ class Room:
                 self._present(member, item.message, turn)
             case m.QueryAwareness():
                 self._curious[member.id] = None
+            case m.CheckDurable(token):
+                self.log.check_durable(member.id, token)
+            case m.Stateless(text):
+                if len(text) > self._limits.message_bytes:
+                    turn.exceed(member.id, "message_bytes", self._limits.message_bytes)
+                else:
+                    turn.effects.append(e.Heard(member.id, text))
             case _:
                 self._requests.receive(member, item.message, turn)
 
@@ -206,7 +259,7 @@ class Room:
         try:
             self._presence.receive(member.id, update, turn.now)
         except LimitExceeded as error:
-            turn.close(member.id, CloseCode.LIMIT_EXCEEDED, str(error))
+            turn.exceed(member.id, error.limit, error.allowed)
 
     # --- the page and the end ----------------------------------------------------------------
 
@@ -227,7 +280,7 @@ class Room:
         self._terminals.replan(plan.terminals)
         for changed in self._values.seed(plan.values):
             turn.mail.to_all(changed)
-        self._edits.append(lambda doc: add_missing(doc, plan))
+        self._edits.add(lambda doc: add_missing(doc, plan))
         turn.mail.to_all(m.PageChanged(plan.version))
 
     def _end(self, turn: Turn) -> None:
@@ -240,19 +293,16 @@ class Room:
 
     def _edit(self, turn: Turn) -> None:
         """The room's own edits, each in a transaction, when there is something to write."""
-        edits, self._edits = self._edits, []
         frame = self._evaluations.stale or (
             self._evaluations.pending and turn.now >= self._frame_at
         )
         settle = self._values.unsettled and (self._ending or 0 < self._settle_at <= turn.now)
         kept: list[e.KeepOutput] = []
-
         if frame:
-            edits.append(lambda doc: kept.extend(self._evaluations.write(doc)))
+            self._edits.add(lambda doc: kept.extend(self._evaluations.write(doc)))
         if settle:
-            edits.append(self._values.settle)
-        for edit in edits:
-            self._make(edit, turn)
+            self._edits.add(self._values.settle)
+        self._edits.make_all(turn)
         turn.effects.extend(kept)
         if frame:
             self._frame_at = turn.now + self._limits.output_frame_seconds
@@ -261,16 +311,16 @@ class Room:
         elif self._values.unsettled and not self._settle_at:
             self._settle_at = turn.now + self._limits.settle_seconds
 
-    def _make(self, edit: Callable[[Doc[Any]], None], turn: Turn) -> None:
-        """One edit of the room's own. What members have written into its way makes it fail, not the room."""
-        try:
-            update = self.document.edit(edit)
-        except EditFailed as error:
-            turn.effects.append(e.Report(f"an edit of the room's own failed: {error}"))
+    def _mark(self, turn: Turn) -> None:
+        """What is stored for the first time gets the mark of its history, invisible and after all that was written."""
+        if self.log.settled or self._marked:
             return
-        if update is not None:
-            turn.mail.to_all(m.SyncUpdate(update))
-            self.log.add(update, "", turn.now)
+        self._marked = self._histories.begun = True
+        if self.document.has_client(self._histories.mark):
+            return
+        update = mark_update(self._histories.mark)
+        if self.document.apply([(update, read_update(update))])[0]:
+            self._edits.tell(update, "", turn)
 
     def _store(self, turn: Turn) -> None:
         append = self.log.next_append(turn.now)
@@ -279,7 +329,11 @@ class Room:
         elif self.log.compact_due(self._limits.compact_bytes) and not self.document.waiting:
             snapshot = self.document.encoded()
             self.log.compacted(len(snapshot))
-            turn.effects.append(e.Compact(snapshot, self.document.state_vector(), self.log.durable))
+            kept = self._limits.history_seconds
+            since = turn.now - kept if kept else inf
+            state_vector, number = self.document.state_vector(), self.log.durable
+            compact = e.Compact(snapshot, state_vector, number, self._notes, since)
+            turn.effects.append(compact)
 
     # --- mail --------------------------------------------------------------------------------
 
@@ -343,16 +397,33 @@ class Room:
             del self._curious[member]
             turn.mail.to(member, self._presence.snapshot() or m.AwarenessUpdate(()))
         for member in [each for each in self._questions if self.members[each].paused_at is None]:
+            state_vector = self._questions.pop(member)
             try:
-                difference = self.document.difference(self._questions.pop(member))
+                marks = marks_in(read_state_vector(state_vector)) if state_vector else ()
+                if marks and self._histories.is_other(marks, self.members[member], turn):
+                    continue
+                difference = self.document.difference(state_vector)
             except ProtocolError as error:
                 turn.close(member, CloseCode.PROTOCOL_ERROR, error.reason)
             else:
                 turn.mail.to(member, m.SyncStep2(difference))
 
     def _acknowledge(self, turn: Turn) -> None:
-        for member, message in self.log.take_acknowledgements():
+        for member, message, news in self.log.take_acknowledgements():
+            self.counters.acknowledgements += 1
+            if member < 0:
+                turn.effects.append(e.Submitted(-member, news))
+                continue
+            if isinstance(message, m.SyncUpdate):
+                turn.mail.to(member, APPLIED)
             turn.mail.to(member, message)
+
+    def _fork(self, turn: Turn) -> None:
+        """Members of another history leave, for a room of their own."""
+        for member, mark in self._histories.take_leaving().items():
+            if member in self.members:
+                turn.effects.append(e.Fork(member, mark))
+                self._leave(member, turn)
 
     def _deliver(self, turn: Turn) -> None:
         letters = []
@@ -367,16 +438,20 @@ class Room:
             member.held_bytes += sum(map(len, bundle.payloads))
             if member.held_bytes > self._limits.held_bytes:
                 reason = f"too slow: held_bytes = {self._limits.held_bytes}"
+                turn.counters.limits["held_bytes"] += 1
                 turn.close(member.id, CloseCode.TOO_SLOW, reason)
         if letters:
             turn.effects.append(e.Send(tuple(letters)))
         turn.effects.extend(turn.closes)
+        if turn.changes:
+            turn.effects.extend(turn.changes)
 
     # --- rest --------------------------------------------------------------------------------
 
     def _rest(self, turn: Turn) -> None:
         """When to wake again; or the end, when there is nobody and nothing more to do."""
-        self._empty_since = None if self.members else (self._empty_since or turn.now)
+        occupied = self.members or self._holders
+        self._empty_since = None if occupied else (self._empty_since or turn.now)
         leave_at = self._leave_at()
         if leave_at is not None and (self._ending or turn.now >= leave_at):
             if self._evaluations.busy:
@@ -407,6 +482,8 @@ class Room:
         linger = self.plan.linger_seconds
         if linger is None:
             linger = self._limits.linger_seconds
+        if self._visited_only:
+            linger = min(linger, VISIT_SECONDS)
         if self._evaluations.busy:
             linger = max(linger, self._limits.evaluation_seconds)
         return self._empty_since + linger
