@@ -17,6 +17,7 @@ from typing import Any
 
 from pycrdt import Doc, TransactionEvent
 
+from engineroom.protocols.marks import marks_in
 from engineroom.protocols.updates import UpdateSummary, read_state_vector, read_update
 
 EMPTY_UPDATE = b"\x00\x00"
@@ -100,9 +101,15 @@ class Document:
         clocks = self._clocks
         return all(clocks.get(client, 0) >= end for client, _, end in summary.inserts)
 
-    def has_client(self, client: int) -> bool:
-        """Whether anything of this client's is in the document."""
-        return client in self._clocks
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was ever written into the document."""
+        return not self._clocks
+
+    @property
+    def mark(self) -> int | None:
+        """The mark of the document's history, once it is there."""
+        return next(iter(marks_in(self._clocks)), None)
 
     def forges(self, summary: UpdateSummary) -> bool:
         """Whether an update speaks for this opening's own client: it would take the numbers of edits to come."""

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 
 from engineroom.errors import CloseCode
 from engineroom.protocols.lib0 import MAX_INTEGER
-from engineroom.protocols.marks import mark_of
 
 from .address import MAX_ADDRESS_BYTES, Address
 from .limits import RoomLimits
@@ -20,15 +19,14 @@ from .members import Member
 from .turn import Turn
 
 REBUILT = "this document was rebuilt since you were here; open it again"
-_ADOPTED = "mark-"
 
 
 class Histories:
     """The history of one room's document, and what becomes of others."""
 
-    def __init__(self, address: Address, lineage: str, limits: RoomLimits, *, begun: bool) -> None:
-        """`begun` tells whether the document has content or a log, so that its history is fixed."""
-        self.lineage = lineage
+    def __init__(self, address: Address, mark: int, limits: RoomLimits, *, begun: bool) -> None:
+        """`mark` is the document's, or will be; `begun` tells whether it has content, so that its history is fixed."""
+        self.mark = mark
         self.begun = begun
         self._may_fork = (
             limits.other_history == "fork"
@@ -36,13 +34,6 @@ class Histories:
             and len(fork_of(address, MAX_INTEGER).room.encode()) <= MAX_ADDRESS_BYTES
         )
         self._leaving: dict[int, int] = {}
-
-    @property
-    def mark(self) -> int:
-        """The mark of this document's history."""
-        if self.lineage.startswith(_ADOPTED):
-            return int(self.lineage.removeprefix(_ADOPTED), 16)
-        return mark_of(self.lineage)
 
     def is_other(
         self, marks: Iterable[int], member: Member, turn: Turn, *, adopt: bool = False
@@ -53,7 +44,7 @@ class Histories:
         """
         for mark in marks:
             if not self.begun and adopt:
-                self.begun, self.lineage = True, f"{_ADOPTED}{mark:x}"
+                self.begun, self.mark = True, mark
             if self.begun and mark != self.mark:
                 self._send_away(member, mark, turn)
                 return True

@@ -20,7 +20,7 @@ from engineroom.errors import CloseCode, LimitExceeded, ProtocolError
 from engineroom.protocols import engine
 from engineroom.protocols import messages as m
 from engineroom.protocols.frames import Bundle
-from engineroom.protocols.marks import mark_update, marks_in
+from engineroom.protocols.marks import mark_of, mark_update, marks_in
 from engineroom.protocols.updates import read_state_vector, read_update
 from engineroom.protocols.yjs import YjsDialect
 
@@ -29,7 +29,7 @@ from . import programs as p
 from .address import Address
 from .cells import add_missing, lacks_any
 from .counters import Counters
-from .document import EMPTY_UPDATE, Document
+from .document import Document
 from .edits import Edits
 from .evaluations import Evaluations, any_unfinished, mark_lost
 from .histories import Histories
@@ -67,6 +67,7 @@ class Room:
     ) -> None:
         self.address = address
         self.plan = plan
+        self.lineage = lineage
         self.document = document
         self.log = log
         self.members: dict[MemberId, Member] = {}
@@ -75,8 +76,8 @@ class Room:
         self._limits = limits
         self._notes = notes
         self._marked = False
-        begun = log.number > 0 or document.size_bytes > len(EMPTY_UPDATE)
-        self._histories = Histories(address, lineage, limits, begun=begun)
+        mark = document.mark or mark_of(lineage)
+        self._histories = Histories(address, mark, limits, begun=not document.empty)
         self._values = Values(limits)
         self._values.load(document.doc)
         self._values.seed(plan.values)
@@ -101,11 +102,6 @@ class Room:
         self._empty_since: float | None = None
         self._ending = False
         self.ended = False
-
-    @property
-    def lineage(self) -> str:
-        """The identity of the document's history; fixed once it is stored."""
-        return self._histories.lineage
 
     # --- the turn ----------------------------------------------------------------------------
 
@@ -313,10 +309,10 @@ class Room:
 
     def _mark(self, turn: Turn) -> None:
         """What is stored for the first time gets the mark of its history, invisible and after all that was written."""
-        if self.log.settled or self._marked:
+        if self._marked or self.log.settled or self.document.empty:
             return
         self._marked = self._histories.begun = True
-        if self.document.has_client(self._histories.mark):
+        if self.document.mark is not None:
             return
         update = mark_update(self._histories.mark)
         if self.document.apply([(update, read_update(update))])[0]:

@@ -70,7 +70,7 @@ class Bench:
         assert not options
         self.refused = opened.refused
         self.room = opened.room
-        self.records: list[Record] = []
+        self.appended: list[Record] = []
         self.last: list[e.Effect] = []
         self.heard: dict[int, list[m.ToMember]] = {}
         self.orders: list[Any] = []
@@ -90,7 +90,7 @@ class Bench:
                         told = [f for f in frames if f is not None and not is_mark(f)]
                         self.heard.setdefault(member, []).extend(told)
                 case e.Append():
-                    self.records.extend(effect.records)
+                    self.appended.extend(effect.records)
                 case e.Order():
                     self.orders.append(effect.command)
                 case e.Close():
@@ -114,11 +114,16 @@ class Bench:
         """What a member sends, in one turn."""
         return self.put(*(e.Received(member, message) for message in messages))
 
+    @property
+    def records(self) -> list[Record]:
+        """What was appended, but for the mark."""
+        return [record for record in self.appended if not MARK.fullmatch(record.update)]
+
     def store(self) -> None:
         """The append under way, and those that follow it, become durable."""
         done = -1
-        while self.records and done < self.records[-1].number:
-            done = self.records[-1].number
+        while self.appended and done < self.appended[-1].number:
+            done = self.appended[-1].number
             self.put(e.Stored(done))
 
     def wait(self, seconds: float) -> None:
@@ -135,8 +140,8 @@ class Bench:
 
     def reopened(self, **options: Any) -> Bench:
         """The room after a crash: opened again from what was appended."""
-        number = self.records[-1].number if self.records else 0
-        stored = StoredDocument("lineage", None, 0, tuple(self.records), number)
+        number = self.appended[-1].number if self.appended else 0
+        stored = StoredDocument("lineage", None, 0, tuple(self.appended), number)
         return Bench(self.plan, stored=stored if number else None, client_id=777, **options)
 
 

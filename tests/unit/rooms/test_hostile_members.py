@@ -339,7 +339,7 @@ def test_what_the_disk_does_not_take_is_bounded(make_bench, typist):
     assert bench.closed == {}
     bench.say(1, m.SyncUpdate(typist.type("z" * 100)))
     assert bench.closed[1][0] == CloseCode.TRY_AGAIN_LATER
-    bench.records.clear()
+    bench.appended.clear()
     bench.wait(1.0)
     bench.store()
     assert [len(each.update) > 100 for each in bench.records] == [True, True]
