@@ -30,6 +30,7 @@ const FINAL_CODES: ReadonlyMap<number, { code: StopCode; text: string }> = new M
   [1009, { code: "too_big", text: "A change on this page is larger than the server takes. Copy your text, then reload." }],
   [4400, { code: "protocol", text: "This page and the server do not understand each other. Reload the page." }],
   [4401, { code: "not_allowed", text: "Your link is no longer valid. Ask for a new one." }],
+  [4409, { code: "replaced", text: "This room has begun anew. Copy what you want to keep, then reload the page." }],
   [4403, { code: "not_allowed", text: "Your link does not open this room. Ask for a new one." }],
 ]);
 

@@ -37,6 +37,7 @@ const TYPE = {
   terminalSize: 125,
   pageChanged: 130,
   trouble: 131,
+  rightsChanged: 132,
 } as const;
 
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -134,7 +135,8 @@ export type ToMember =
       readonly reason: string;
     }
   | { readonly type: "pageChanged"; readonly version: string }
-  | { readonly type: "trouble"; readonly code: string; readonly text: string };
+  | { readonly type: "trouble"; readonly code: string; readonly text: string }
+  | { readonly type: "rightsChanged"; readonly rights: readonly Right[] };
 
 /** Bytes that do not follow the dialect. */
 export class ProtocolError extends Error {
@@ -247,6 +249,8 @@ function read(from: decoding.Decoder): ToMember | undefined {
       return { type: "pageChanged", version: text() };
     case TYPE.trouble:
       return { type: "trouble", code: text(), text: text() };
+    case TYPE.rightsChanged:
+      return { type: "rightsChanged", rights: readTexts(from) as Right[] };
     default:
       return undefined;
   }

@@ -300,6 +300,8 @@ export class Room {
         return this.pageChanged.emit(message.version);
       case "trouble":
         return this.notices.emit({ code: message.code, text: message.text });
+      case "rightsChanged":
+        return this.#rightsChanged(message.rights);
       default:
         return assertNever(message);
     }
@@ -314,6 +316,16 @@ export class Room {
     this.#welcome = welcome;
     for (const message of this.terminals.rejoined()) this.#send(message);
     this.joined.emit(welcome);
+    this.changed.emit();
+  }
+
+  #rightsChanged(rights: readonly Right[]): void {
+    if (this.#welcome === undefined) return;
+    const couldWrite = this.may("write");
+    this.#welcome = { ...this.#welcome, rights };
+    if (couldWrite && !this.may("write")) {
+      this.notices.emit({ code: "read_only", text: "You may look at this page now, and no longer change it." });
+    }
     this.changed.emit();
   }
 

@@ -61,6 +61,7 @@ describe("decode", () => {
     expect(decode(frame(125, "t", 70, 20))).toEqual({ type: "terminalSize", terminal: "t", columns: 70, rows: 20 });
     expect(decode(frame(130, "v2"))).toEqual({ type: "pageChanged", version: "v2" });
     expect(decode(frame(131, "not_saved", "disk full"))).toEqual({ type: "trouble", code: "not_saved", text: "disk full" });
+    expect(decode(frame(132, 2, "read", "write"))).toEqual({ type: "rightsChanged", rights: ["read", "write"] });
   });
 
   it("reads the welcome, and refuses one without rights", () => {

@@ -402,3 +402,33 @@ describe("terminals", () => {
     expect(join().of(121)).toHaveLength(1);
   });
 });
+
+describe("rights that change", () => {
+  it("tells what it may do now, and a warning when writing ends", () => {
+    latest().onopen?.();
+    latest().hear(100, JSON.stringify(WELCOME));
+    const notices: string[] = [];
+    room.notices.listen(({ code }) => notices.push(code));
+    latest().hear(132, 1, "read");
+    expect(room.rights).toEqual(["read"]);
+    expect(notices).toEqual(["read_only"]);
+  });
+
+  it("sends what the room lacks once it may write again", () => {
+    latest().onopen?.();
+    latest().hear(100, JSON.stringify({ ...WELCOME, rights: ["read"] }));
+    latest().hear(0, 0, EMPTY_STATE);
+    expect(latest().of(0).filter((sent) => sent[1] === 1)).toHaveLength(0);
+    latest().hear(132, 2, "read", "write");
+    latest().hear(0, 0, EMPTY_STATE);
+    expect(latest().of(0).filter((sent) => sent[1] === 1)).toHaveLength(1);
+    room.document.getText("text").insert(0, "x");
+    expect(latest().of(0).filter((sent) => sent[1] === 2)).toHaveLength(1);
+  });
+
+  it("stops for good when its document is of another history", () => {
+    latest().onopen?.();
+    latest().onclose?.({ code: 4409 });
+    expect(room.connection.state).toMatchObject({ kind: "stopped", code: "replaced" });
+  });
+});

@@ -10,6 +10,7 @@ leaves it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import inf
 from typing import Any, assert_never
 
@@ -27,19 +28,23 @@ from engineroom.protocols.yjs import YjsDialect
 from . import effects as e
 from . import programs as p
 from .address import Address
+from .authors import AuthorNotes, Authors
 from .cells import add_missing, lacks_any
 from .counters import Counters
 from .document import Document
 from .edits import Edits
 from .evaluations import Evaluations, any_unfinished, mark_lost
 from .histories import Histories
+from .history import History, version_id
 from .intake import Intake
 from .limits import RoomLimits
 from .log import Log
 from .members import Access, Member, MemberId, PausePoint, User
+from .notes import Notes, encode_notes
 from .plan import Plan
 from .presence import Presence
 from .requests import Requests
+from .storage import Version
 from .terminals import Terminals
 from .turn import Turn
 from .values import Values
@@ -49,6 +54,17 @@ VISIT_SECONDS = 1.0
 APPLIED = m.SyncStatus(True)
 # A submission is treated as a member's update; nothing is ever encoded for it.
 SUBMISSION = YjsDialect()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a room knows of its document beside the document: the identity of its history, what its last compaction
+    noted, and who wrote it.
+    """
+
+    lineage: str
+    notes: Notes
+    authors: Authors
 
 
 class Room:
@@ -61,22 +77,23 @@ class Room:
         document: Document,
         log: Log,
         *,
-        lineage: str,
+        facts: Facts,
         limits: RoomLimits,
-        notes: bytes = b"",
     ) -> None:
         self.address = address
         self.plan = plan
-        self.lineage = lineage
+        self.lineage = facts.lineage
+        self.authors = facts.authors
+        self.history = History(limits, log.number, on=plan.keeps_history(limits.history))
         self.document = document
         self.log = log
         self.members: dict[MemberId, Member] = {}
         self.observed = False
         self.counters = Counters()
         self._limits = limits
-        self._notes = notes
+        self._notes = facts.notes
         self._marked = False
-        mark = document.mark or mark_of(lineage)
+        mark = document.mark or mark_of(facts.lineage)
         self._histories = Histories(address, mark, limits, begun=not document.empty)
         self._values = Values(limits)
         self._values.load(document.doc)
@@ -84,7 +101,7 @@ class Room:
         self._presence = Presence(limits)
         self._terminals = Terminals(plan.terminals, limits.screen_bytes)
         self._evaluations = Evaluations(plan, limits, self._whole_url)
-        self._intake = Intake(document, log, self._histories, limits)
+        self._intake = Intake(document, log, self._histories, self.authors, limits)
         self._requests = Requests(
             self._values, self._evaluations, self._terminals, self._presence, limits
         )
@@ -95,7 +112,7 @@ class Room:
         self._curious: dict[MemberId, None] = {}
         self._holders = 0
         self._visited_only = True
-        self._edits = Edits(document, log)
+        self._edits = Edits(document, log, self.authors)
         for edit in self._first_edits():
             self._edits.add(edit)
         self._frame_at = self._awareness_at = self._settle_at = 0.0
@@ -198,8 +215,11 @@ class Room:
         self._newcomers.append(member)
 
     def _leave(self, member: MemberId, turn: Turn) -> None:
-        if self.members.pop(member, None) is None:
+        parting = self.members.pop(member, None)
+        if parting is None:
             return
+        if self.authors.is_nameless(parting.user.id):
+            self._name_author(parting)
         self._newcomers = [each for each in self._newcomers if each.id != member]
         self._returning = [each for each in self._returning if each[0].id != member]
         self._presence.leave(member, turn.now)
@@ -212,8 +232,11 @@ class Room:
         member = self.members.get(member_id)
         if member is None or member.access == access:
             return
+        promoted = access.write and not member.access.write
         member.access = access
         turn.mail.to(member_id, m.RightsChanged(tuple(access.rights)))
+        if promoted:  # what it could not say before, it may say now
+            turn.mail.to(member_id, m.SyncStep1(self.document.state_vector()))
         if not access.read:
             turn.close(member_id, CloseCode.FORBIDDEN, "you may no longer read this document")
 
@@ -272,6 +295,7 @@ class Room:
         if plan.version == self.plan.version:
             return
         self.plan = plan
+        self.history.on = plan.keeps_history(self._limits.history)
         self._evaluations.replan(plan)
         self._terminals.replan(plan.terminals)
         for changed in self._values.seed(plan.values):
@@ -322,14 +346,52 @@ class Room:
         append = self.log.next_append(turn.now)
         if append is not None:
             turn.effects.append(append)
-        elif self.log.compact_due(self._limits.compact_bytes) and not self.document.waiting:
-            snapshot = self.document.encoded()
-            self.log.compacted(len(snapshot))
-            kept = self._limits.history_seconds
-            since = turn.now - kept if kept else inf
-            state_vector, number = self.document.state_vector(), self.log.durable
-            compact = e.Compact(snapshot, state_vector, number, self._notes, since)
-            turn.effects.append(compact)
+            return
+        self._keep_version(turn)
+        if self.log.compact_due(self._limits.compact_bytes):
+            self._compact(turn)
+
+    def _compact(self, turn: Turn) -> None:
+        if self.document.waiting:
+            return
+        for member in self.members.values():
+            self._name_author(member)
+        self.authors.unkept = False
+        self._notes.authors = self.authors.notes()
+        snapshot = self.document.encoded()
+        self.log.compacted(len(snapshot))
+        kept = self._limits.history_seconds
+        since = turn.now - kept if kept else inf
+        state_vector, number = self.document.state_vector(), self.log.durable
+        notes = encode_notes(self._notes)
+        turn.effects.append(e.Compact(snapshot, state_vector, number, notes, since))
+
+    def _keep_version(self, turn: Turn) -> None:
+        """One of the moments to which people may want to go back, once it is on disk."""
+        self.history.saw(self.log.number, turn.now)
+        if not (self.log.settled and self.log.durable):
+            return
+        empty = self._ending or not (self.members or self._holders)
+        kind = self.history.due(turn.now, empty=empty)
+        if kind is None:
+            return
+        self.history.kept()
+        if self.document.size_bytes > self._limits.versions_bytes:
+            return
+        number, encoding = self.log.durable, self.document.encoded()
+        version = Version(version_id(number, kind), number, turn.now, kind, "", "", len(encoding))
+        turn.effects.append(e.KeepVersion(version, encoding))
+
+    def _name_author(self, member: Member) -> None:
+        """Remember what somebody is called who may have written something."""
+        name = member.user.name or self._presence.user_name(member.id)
+        self.authors.name(member.user.id, name)
+
+    def authors_now(self) -> AuthorNotes:
+        """Who has written what so far, with the names of now."""
+        for member in self.members.values():
+            self._name_author(member)
+        return self.authors.notes()
 
     # --- mail --------------------------------------------------------------------------------
 
@@ -455,11 +517,15 @@ class Room:
             if self._values.unsettled or self._evaluations.pending:
                 self._settle_at = self._frame_at = turn.now
             elif self.log.settled:
+                if self.authors.unkept and self.log.may_compact:
+                    self._compact(turn)
                 self.ended = True
                 turn.effects.append(e.End())
                 return
             leave_at = None  # `Stored` is what it waits for
         times = [leave_at, self.log.retry_at]
+        if self.log.settled:
+            times.append(self.history.next_at())
         if self._values.unsettled:
             times.append(self._settle_at)
         if self._evaluations.pending:
