@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from engineroom.testing.server_process import ServerProcess
 
 pytestmark = pytest.mark.anyio
 
-KILLS = 50
+KILLS = int(os.environ.get("KILLS", "50"))  # by hand: KILLS=1000
 WRITERS = 3
 IN_FLIGHT = 10  # updates that a writer sends ahead of their acknowledgements
 ROOMS = ("notes/one", "notes/two")

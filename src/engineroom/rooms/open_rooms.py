@@ -36,6 +36,23 @@ logger = logging.getLogger("engineroom.rooms")
 PlanOf = Callable[[Address], Plan | None]
 
 
+def steady_clock() -> Callable[[], float]:
+    """A clock of seconds since the epoch that never goes back.
+
+    Rooms put off what they do to a time. Where the machine's clock is set back, that would be late by as much: so this
+    one goes on as it was, and follows at the next start. Where it is set forward, this one follows at once.
+    """
+    ahead = time.time() - time.monotonic()
+
+    def now() -> float:
+        nonlocal ahead
+        steady = time.monotonic()
+        ahead = max(ahead, time.time() - steady)
+        return steady + ahead
+
+    return now
+
+
 class Rooms:
     """All rooms of one server: `async with Rooms(...) as rooms`. Leaving drains."""
 
@@ -49,9 +66,10 @@ class Rooms:
         limits: RoomLimits | None = None,
         hooks: Hooks | None = None,
         max_rooms: int = 10_000,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.counters = Counters()
+        clock = clock or steady_clock()
         self._around = Surroundings(
             store=store,
             programs=programs,

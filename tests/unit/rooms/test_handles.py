@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -358,6 +359,30 @@ def m_buf(size: int) -> bytes:
     """A buffer of so many zero bytes; the room refuses it later, the transport does not know."""
     length = bytes([size & 127 | 128, size >> 7]) if size > 127 else bytes([size])
     return length + bytes(size)
+
+
+async def test_clock_that_is_set_back_delays_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the clock is set back by an hour, presence is told at once, records stay in order, nothing is lost."""
+    store = MemoryStore()
+    async with store, Rooms(store) as rooms:
+        wire = Wire()
+        member = await join(rooms, wire)
+        state = m.AwarenessState(1, 1, '{"user":{}}')
+        member.say(m.AwarenessUpdate((state,)))
+        await wire.until(lambda: m.AwarenessUpdate((state,)) in wire.heard)
+        async with rooms.open(HERE) as room:
+            await room.edit(write("before"))
+            real = time.time
+            monkeypatch.setattr(time, "time", lambda: real() - 3600)
+            later = m.AwarenessState(1, 2, '{"user":{}}')
+            member.say(m.AwarenessUpdate((later,)))
+            await wire.until(lambda: m.AwarenessUpdate((later,)) in wire.heard)
+            await room.edit(write(", after"))
+        stored = await store.load("notes/today")
+    assert stored is not None
+    times = [record.time for record in stored.records]
+    assert times == sorted(times)
+    assert wire.text == "before, after"
 
 
 async def test_disconnect_and_close() -> None:
