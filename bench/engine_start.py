@@ -15,7 +15,7 @@ from pathlib import Path
 
 from evaluate import PAGES, room_url
 from page_member import PageMember
-from report import Figures, Report, parser, percentile, write_json
+from report import Figures, Report, finish, parser, percentile
 from servers import Running, ServerEnded, site
 
 RUNTIMES = ("local", "sandbox")
@@ -60,8 +60,7 @@ def main() -> None:
     arguments.add_argument("--count", type=int, default=20, help="rooms")
     asked = arguments.parse_args()
     reports = run(asked.rounds, asked.count)
-    reports[0].show()
-    write_json(asked.json, reports)
+    finish(reports, asked.json)
 
 
 if __name__ == "__main__":

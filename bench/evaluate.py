@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from page_member import PageMember
-from report import Figures, Report, parser, percentile, write_json
+from report import Figures, Report, finish, parser, percentile
 from servers import TOKEN, Running, site
 
 PAGES = {"index": "# Bench\n\n```python cell\n1\n```\n"}
@@ -88,9 +88,7 @@ def main() -> None:
     arguments.add_argument("--count", type=int, default=100, help="round trips")
     asked = arguments.parse_args()
     reports = run(asked.rounds, asked.count)
-    for report in reports:
-        report.show()
-    write_json(asked.json, reports)
+    finish(reports, asked.json)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from pycrdt import Array, Doc, Map, Text
 
 from engineroom.protocols.messages import Evaluate, Refused, SyncStep2, SyncUpdate
 from engineroom.protocols.page import SUBPROTOCOL, PageDialect
-from load import STEP_1, Member, connect
+from load.members import Member, connect
+from load.wire import STEP_1
 
 BOUND_SECONDS = 60
 FINAL_STATES = {"done", "failed", "interrupted", "lost"}

@@ -1,21 +1,16 @@
-"""The servers that are measured: Engineroom, and peers that speak the same protocol.
-
-Peers are installed once, at pinned versions, into a cache folder. Each server runs in a process of
-its own, on a core of its own where there are two, and its processor time is read from `/proc`.
-"""
+"""The servers that are measured, each in a process of its own, on a core of its own where there are two."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
 import time
-import venv
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +18,6 @@ from typing import Protocol
 HERE = Path(__file__).resolve().parent
 CACHE = HERE.parent / ".cache/bench"
 BOUND_SECONDS = 30
-TICKS = os.sysconf("SC_CLK_TCK")
 
 SERVER_CORE, LOAD_CORE = ("0", "1") if len(os.sched_getaffinity(0)) > 1 else ("0", "0")
 
@@ -34,15 +28,27 @@ class ServerEnded(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that is ready. `url` is where rooms are: `url/<room>`."""
+    """A process. Of a server that is ready, `url` is where rooms are: `url/<room>`."""
 
+    name: str
     url: str
     pid: int
+    dialect: str = "yjs"
 
     def cpu_seconds(self) -> float:
-        """Processor time of all its threads so far, in user and system mode."""
-        stat = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(stat[11]) + int(stat[12])) / TICKS
+        """Processor time of all its threads so far, as the scheduler counts it (nanoseconds)."""
+        nanoseconds = 0
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # a thread that has just ended
+                nanoseconds += int((task / "schedstat").read_text().split()[0])
+        return nanoseconds / 1e9
+
+    def memory_bytes(self, kind: str = "VmRSS") -> int:
+        """Resident memory now, or with `VmHWM` at its highest."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        found = re.search(rf"{kind}:\s+(\d+) kB", status)
+        assert found is not None
+        return int(found[1]) << 10
 
 
 class Server(Protocol):
@@ -53,7 +59,7 @@ class Server(Protocol):
     def install(self) -> None:
         """Sees to what `run` needs, once."""
 
-    def run(self, data: Path) -> contextlib.AbstractContextManager[Running]:
+    def run(self, data: Path) -> AbstractContextManager[Running]:
         """Runs it until the block ends; what it stores is in `data`."""
 
 
@@ -116,9 +122,12 @@ QUIET = {"ENGINEROOM_LOG_LEVEL": "warning"}
 
 
 class Engineroom:
-    """This checkout, as `engineroom serve` without a site."""
+    """This checkout, as `engineroom serve` without a site: every update is on the disk before it is acknowledged."""
 
     name = "engineroom"
+
+    def __init__(self, **environment: str) -> None:
+        self._environment = QUIET | environment
 
     def install(self) -> None:
         pass
@@ -127,9 +136,9 @@ class Engineroom:
     def run(self, data: Path) -> Iterator[Running]:
         program = Path(sys.executable).with_name("engineroom")
         command = (program, "serve", "--port", "0", "--data", data, "--no-auth")
-        with process(command, env=QUIET) as running:
+        with process(command, env=self._environment) as running:
             url = ready_url(running).replace("http:", "ws:").rstrip("/")
-            yield Running(f"{url}/rooms", running.pid)
+            yield Running(self.name, f"{url}/rooms", running.pid)
 
 
 @contextlib.contextmanager
@@ -141,67 +150,4 @@ def site(pages: Mapping[str, str], folder: Path, **environment: str) -> Iterator
     shown = ("--port", "0", "--data", folder / ".data", "--token", TOKEN)
     with process((program, "serve", folder, *shown), env=QUIET | environment) as running:
         url = ready_url(running).replace("http:", "ws:").partition("/?")[0]
-        yield Running(f"{url}/rooms", running.pid)
-
-
-class YWebsocket:
-    """The Node server that comes with y-websocket 1.5.4; keeps documents in memory."""
-
-    name = "y-websocket (Node)"
-    folder = CACHE / "y-websocket-1.5.4"
-
-    def install(self) -> None:
-        if (self.folder / "installed").exists():
-            return
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        (self.folder / "package.json").write_text('{"private": true}\n')
-        packages = ("y-websocket@1.5.4", "ws@6.2.3", "yjs@13.6.33")
-        command = ("npm", "install", "--omit=optional", "--no-audit", "--no-fund", "--silent")
-        subprocess.run([*command, *packages], cwd=self.folder, check=True)
-        (self.folder / "installed").touch()
-
-    @contextlib.contextmanager
-    def run(self, data: Path) -> Iterator[Running]:
-        del data
-        port = free_port()
-        environment = {"HOST": "127.0.0.1", "PORT": str(port), "NODE_ENV": "production"}
-        script = self.folder / "node_modules/y-websocket/bin/server.js"
-        with process(("node", script), cwd=self.folder, env=environment) as running:
-            wait_ready(port)
-            yield Running(f"ws://127.0.0.1:{port}", running.pid)
-
-
-class PycrdtWebsocket:
-    """pycrdt-websocket 0.16.5 under uvicorn; without a store, documents are kept in memory."""
-
-    name = "pycrdt-websocket"
-    folder = CACHE / "pycrdt-websocket-0.16.5"
-
-    def install(self) -> None:
-        if (self.folder / "installed").exists():
-            return
-        venv.create(self.folder, with_pip=True, clear=True)
-        packages = ("pycrdt-websocket==0.16.5", "pycrdt==0.14.13", "uvicorn", "websockets")
-        command = (self.folder / "bin/python", "-m", "pip", "install", "--quiet")
-        subprocess.run([*command, "--disable-pip-version-check", *packages], check=True)
-        (self.folder / "installed").touch()
-
-    @contextlib.contextmanager
-    def run(self, data: Path) -> Iterator[Running]:
-        del data
-        port = free_port()
-        script = HERE / "peers/pycrdt_server.py"
-        with process((self.folder / "bin/python", script, str(port))) as running:
-            wait_ready(port)
-            yield Running(f"ws://127.0.0.1:{port}", running.pid)
-
-
-def document_servers(*, peers: bool = True) -> list[Server]:
-    """Engineroom first, then its peers, all installed."""
-    servers: list[Server] = [Engineroom()]
-    if peers:
-        servers += [YWebsocket(), PycrdtWebsocket()]
-    for server in servers:
-        server.install()
-    return servers
+        yield Running("engineroom", f"{url}/rooms", running.pid)

@@ -72,7 +72,7 @@ STEPS = (
     suite("unit", 300),
     suite("contract", 300),
     suite("properties", 300),
-    suite("conformance", 300),
+    suite("conformance", 900),
     suite("browser", 600),
     suite("faults", 600),
     suite("build", 300),

@@ -15,10 +15,10 @@ function chunkOf(id: string): string | undefined {
   return dependency === "@lezer/lr" ? "language" : "codemirror";
 }
 
-/** Our own modules that only editors, cells or terminals need, and the entry, which has a fixed name. */
+/** Our own modules that only editors, cells, terminals or the history need, and the entries, which have fixed names. */
 function isHeavy(id: string): boolean {
   const own = id.slice(SOURCES.length);
-  return /^(?:engineroom|codemirror|languages|ansi|evaluation|outputs\/|elements\/(?:editor|cell|prompt|terminal))/u.test(own);
+  return /^(?:engineroom|admin\/|codemirror|languages|ansi|evaluation|outputs\/|history\/|elements\/(?:editor|cell|prompt|terminal))/u.test(own);
 }
 
 export default defineConfig({
@@ -32,7 +32,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
     rollupOptions: {
-      input: { engineroom: "src/engineroom.ts" },
+      input: { engineroom: "src/engineroom.ts", admin: "src/admin/admin.ts" },
       output: {
         entryFileNames: "[name].js",
         manualChunks: chunkOf,

@@ -27,13 +27,17 @@ from engineroom.rooms.address import Address
 from engineroom.rooms.members import Access as RoomAccess
 from engineroom.rooms.members import User
 from engineroom.rooms.open_room import Connection
-from engineroom.server.access import Access, Secrets, Visitor
+from engineroom.server.access import Access
 from engineroom.server.asgi_sockets import AsgiSockets
+from engineroom.server.checks import Checks
 from engineroom.server.connection import SocketLimits
-from engineroom.server.gate import Checks, Doorway, Gate
+from engineroom.server.doorway import Doorway
+from engineroom.server.gate import Gate
 from engineroom.server.hosts import HostRules
 from engineroom.server.http_protocol import PromptHttpProtocol
 from engineroom.server.picows_sockets import PicowsSocket
+from engineroom.server.secret_files import Secrets
+from engineroom.server.stays import Stays
 
 pytestmark = pytest.mark.anyio
 
@@ -111,6 +115,7 @@ class FakeRooms:
         user: User,
         access: RoomAccess,
         dialect: Dialect,
+        source: str = "",
     ) -> FakeMember:
         match address.room:
             case "missing":
@@ -177,7 +182,8 @@ async def serve() -> AsyncIterator[Serve]:
         rooms = FakeRooms()
         access = Access(Secrets(TOKEN, b"k" * 32))
         rules = HostRules("127.0.0.1", listener.getsockname()[1])
-        gate = Gate(Checks(rules, access, "engineroom"), rooms, documents_anywhere=False)
+        checks = Checks(rules, access, "engineroom")
+        gate = Gate(checks, rooms, Stays(access), documents_anywhere=False)
         server = await _start(transport, gate, limits, listener)
         running.append((server, [listener]))
         return Served(rules.port, rooms, access, server)
@@ -409,14 +415,16 @@ async def test_foreign_host_is_421(served: Served) -> None:
 
 async def test_foreign_origin_with_cookie_is_403(served: Served) -> None:
     """A page of another site cannot use the visitor's cookie; a page of ours can."""
-    cookie = served.access.cookie_for(Visitor("v-1", everything=True), now=2e9)
+    holder = served.access.from_token(TOKEN)
+    assert holder is not None
+    cookie = served.access.cookie_for(holder, now=2e9)
     url = f"ws://127.0.0.1:{served.port}/rooms/notes"
     headers = {"Cookie": f"engineroom={cookie}"}
     foreign = "http://127.0.0.1:1"
     assert await refused_status(url, additional_headers=headers, origin=foreign) == 403
     own = f"http://127.0.0.1:{served.port}"
     async with connect(url, additional_headers=headers, origin=own):  # type: ignore[arg-type]
-        assert served.rooms.last.user == User("v-1")
+        assert served.rooms.last.user == User(holder.user)
 
 
 async def test_subprotocol_is_echoed_and_chooses_the_dialect(served: Served) -> None:

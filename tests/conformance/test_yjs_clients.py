@@ -7,13 +7,8 @@ ignore it.
 """
 
 import asyncio
-import itertools
-import json
 import os
-import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +16,17 @@ import pytest
 import websockets
 from pycrdt import Doc, Text, create_sync_message, create_update_message, handle_sync_message
 
+from engineroom.testing.node_clients import NodeClients
 from engineroom.testing.server_process import ServerProcess
 
 pytestmark = pytest.mark.anyio
 
-JS = Path(__file__).parent / "js"
 BOUND_SECONDS = 30
 TOKEN = "s3cret-token"
 
-versions = pytest.mark.parametrize("version", [1, 3], ids=["y-websocket-1.5", "y-websocket-3.1"])
+OTHER = {"y-websocket-1": "y-websocket-3", "y-websocket-3": "y-websocket-1"}
+
+versions = pytest.mark.parametrize("version", list(OTHER))
 prefixes = pytest.mark.parametrize("prefix", ["", "/rooms"], ids=["any-path", "rooms-path"])
 
 
@@ -43,73 +40,6 @@ def url_of(served: ServerProcess) -> str:
     return f"ws://127.0.0.1:{served.port}"
 
 
-@dataclass
-class Clients:
-    """The node process that holds the clients: one call a line."""
-
-    process: asyncio.subprocess.Process
-    waiting: dict[int, asyncio.Future[Any]] = field(default_factory=dict)
-    ids: "itertools.count[int]" = field(default_factory=itertools.count)
-
-    async def do(self, action: str, client: str = "", **arguments: Any) -> Any:
-        """What the process answers.
-
-        Raises:
-            AssertionError: it could not, or what was waited for did not happen in time.
-        """
-        number = next(self.ids)
-        answer = self.waiting[number] = asyncio.get_running_loop().create_future()
-        request = {"id": number, "do": action, "client": client, **arguments}
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(request).encode() + b"\n")
-        try:
-            async with asyncio.timeout(BOUND_SECONDS):
-                return await answer
-        except TimeoutError:
-            seen = await self.do("facts", client) if client and action != "facts" else None
-            raise AssertionError(f"{request} did not happen; {client} sees {seen}") from None
-
-    async def open(self, client: str, version: int, url: str, room: str, **options: Any) -> None:
-        await self.do("open", client, version=version, url=url, room=room, **options)
-
-    async def wait(self, client: str, **facts: Any) -> None:
-        await self.do("wait", client, facts=facts)
-
-    async def read_answers(self) -> None:
-        assert self.process.stdout is not None
-        while line := await self.process.stdout.readline():
-            answer = json.loads(line)
-            waiting = self.waiting.pop(answer["id"])
-            if waiting.done():
-                continue  # its bound has passed; the test has failed already
-            if "error" in answer:
-                waiting.set_exception(AssertionError(answer["error"]))
-            else:
-                waiting.set_result(answer["result"])
-
-
-@asynccontextmanager
-async def node_clients() -> AsyncIterator[Clients]:
-    """A process with no clients yet; at the end they are gone with it."""
-    assert (JS / "node_modules").is_dir(), "the npm clients are missing: run `make test-setup`"
-    process = await asyncio.create_subprocess_exec(
-        "node",
-        JS / "clients.mjs",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=1 << 24,
-    )
-    clients = Clients(process)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(clients.read_answers())
-        try:
-            yield clients
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            await process.wait()
-
-
 @pytest.fixture
 async def url(tmp_path: Path) -> AsyncIterator[str]:
     """The URL of a server without authentication."""
@@ -120,22 +50,10 @@ async def url(tmp_path: Path) -> AsyncIterator[str]:
         yield url_of(served)
 
 
-@pytest.fixture
-async def clients() -> AsyncIterator[Clients]:
-    async with node_clients() as running:
-        yield running
-
-
-@pytest.fixture
-def room() -> str:
-    """The name of a room that nobody has been in."""
-    return f"room-{secrets.token_hex(4)}"
-
-
 @versions
 @prefixes
 async def test_two_clients_see_each_others_text(
-    url: str, clients: Clients, room: str, version: int, prefix: str
+    url: str, clients: NodeClients, room: str, version: str, prefix: str
 ) -> None:
     """What one client types, the other shows, in both directions."""
     for name in ("ada", "bob"):
@@ -150,7 +68,7 @@ async def test_two_clients_see_each_others_text(
 @versions
 @prefixes
 async def test_a_late_joiner_gets_the_document(
-    url: str, clients: Clients, room: str, version: int, prefix: str
+    url: str, clients: NodeClients, room: str, version: str, prefix: str
 ) -> None:
     """A client that joins when the others have left still gets what they wrote."""
     await clients.open("ada", version, url + prefix, room)
@@ -165,11 +83,11 @@ async def test_a_late_joiner_gets_the_document(
 
 @versions
 async def test_both_urls_of_a_room_name_the_same_room(
-    url: str, clients: Clients, room: str, version: int
+    url: str, clients: NodeClients, room: str, version: str
 ) -> None:
     """Without a site, `/notes/today` and `/rooms/notes/today` are one room."""
     await clients.open("ada", version, url, f"notes/{room}")
-    await clients.open("bob", 4 - version, url + "/rooms", f"notes/{room}")
+    await clients.open("bob", OTHER[version], url + "/rooms", f"notes/{room}")
     await clients.wait("bob", synced=True)
     await clients.do("insert", "ada", at=0, text="one room")
     await clients.wait("bob", text="one room")
@@ -177,7 +95,7 @@ async def test_both_urls_of_a_room_name_the_same_room(
 
 @versions
 async def test_rooms_do_not_see_each_other(
-    url: str, clients: Clients, room: str, version: int
+    url: str, clients: NodeClients, room: str, version: str
 ) -> None:
     """Text and presence of one room reach no other room."""
     for name, one in (("ada", room), ("bob", f"{room}-2"), ("cy", room)):
@@ -193,7 +111,7 @@ async def test_rooms_do_not_see_each_other(
 @versions
 @prefixes
 async def test_presence_is_seen_by_a_newcomer_and_ends_with_a_leave(
-    url: str, clients: Clients, room: str, version: int, prefix: str
+    url: str, clients: NodeClients, room: str, version: str, prefix: str
 ) -> None:
     """A newcomer sees who is here at once; one who leaves is gone for the others."""
     await clients.open("ada", version, url + prefix, room)
@@ -208,7 +126,7 @@ async def test_presence_is_seen_by_a_newcomer_and_ends_with_a_leave(
 
 @versions
 async def test_presence_ends_with_a_broken_line(
-    url: str, clients: Clients, room: str, version: int
+    url: str, clients: NodeClients, room: str, version: str
 ) -> None:
     """A client whose connection breaks without a word is gone for the others."""
     for name in ("Ada", "Bob"):
@@ -221,7 +139,7 @@ async def test_presence_ends_with_a_broken_line(
 
 @versions
 async def test_presence_returns_with_a_reconnection(
-    url: str, clients: Clients, room: str, version: int
+    url: str, clients: NodeClients, room: str, version: str
 ) -> None:
     """A client that disconnects and connects again is seen again, under the same clock."""
     for name in ("Ada", "Bob"):
@@ -238,12 +156,12 @@ async def test_presence_returns_with_a_reconnection(
 @versions
 @prefixes
 async def test_a_room_name_may_have_slashes_and_any_letters(
-    url: str, clients: Clients, room: str, version: int, prefix: str
+    url: str, clients: NodeClients, room: str, version: str, prefix: str
 ) -> None:
     """A name with `/`, spaces and letters beyond ASCII is one room for both versions."""
     room = f"häuser/küche 2/東京/{room}"
     await clients.open("ada", version, url + prefix, room)
-    await clients.open("bob", 4 - version, url + prefix, room)
+    await clients.open("bob", OTHER[version], url + prefix, room)
     await clients.wait("bob", synced=True)
     await clients.do("insert", "ada", at=0, text="drin")
     await clients.wait("bob", text="drin")
@@ -251,25 +169,25 @@ async def test_a_room_name_may_have_slashes_and_any_letters(
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_twenty_clients_of_both_versions_converge(
-    url: str, clients: Clients, room: str, seed: int
+    url: str, clients: NodeClients, room: str, seed: int
 ) -> None:
     """Twenty clients that edit at random end with the same text, and so does a newcomer."""
     names = [f"client{number}" for number in range(20)]
     for number, name in enumerate(names):
-        await clients.open(name, 1 if number % 2 else 3, url, room)
+        await clients.open(name, f"y-websocket-{1 if number % 2 else 3}", url, room)
     for name in names:
         await clients.wait(name, synced=True)
     await clients.do("editAll", count=40, seed=seed)
     text = await clients.do("waitAllEqual")
     assert len(text) > 1000
-    await clients.open("newcomer", 3, url, room)
+    await clients.open("newcomer", "y-websocket-3", url, room)
     await clients.wait("newcomer", synced=True, text=text)
 
 
 @versions
 @prefixes
 async def test_offline_edits_and_acknowledged_text_survive_a_killed_server(
-    tmp_path: Path, clients: Clients, version: int, prefix: str
+    tmp_path: Path, clients: NodeClients, version: str, prefix: str
 ) -> None:
     """After `kill -9` and a start, clients reconnect by themselves and lose nothing typed."""
     with serve(tmp_path) as served:
@@ -292,7 +210,7 @@ async def test_offline_edits_and_acknowledged_text_survive_a_killed_server(
 
 @versions
 async def test_a_client_without_a_token_is_refused(
-    tmp_path: Path, clients: Clients, version: int
+    tmp_path: Path, clients: NodeClients, version: str
 ) -> None:
     """The upgrade is answered with 401 unless the parameters hold the right token."""
     with serve(tmp_path, TOKEN) as served:

@@ -1,11 +1,14 @@
 """Every store passes the contract suite of stores, one case a promise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from engineroom.stores import MemoryStore, SQLiteStore
+from engineroom.stores import FileStore, MemoryStore, SQLiteStore
+from engineroom.stores.postgres import PostgresStore
+from engineroom.stores.promises import Durability
+from engineroom.testing.postgres_server import PostgresServer
 from engineroom.testing.stores import STORE_CHECKS, Check, Place, check_store
 
 pytestmark = pytest.mark.anyio
@@ -29,11 +32,40 @@ def os_place(folder: Path) -> Place:
     return lambda: SQLiteStore(folder / "rooms.db", durability="os")
 
 
+def file_place(folder: Path) -> Place:
+    """A folder of files."""
+    return lambda: FileStore(folder / "documents")
+
+
+def few_files_place(folder: Path) -> Place:
+    """A folder of files of which two may be open, left to the operating system."""
+    return lambda: FileStore(folder / "documents", durability="os", open_files=2)
+
+
 @pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("make_place", [memory_place, disk_place, os_place])
+@pytest.mark.parametrize(
+    "make_place", [memory_place, disk_place, os_place, file_place, few_files_place]
+)
 async def test_contract(make_place: PlaceMaker, check: Check, tmp_path: Path) -> None:
     """The store keeps this promise."""
     await check(make_place(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    """A real server; each test has a database of its own."""
+    with PostgresServer(fsync=False) as server:
+        yield server
+
+
+@pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("durability", ["disk", "os"])
+async def test_contract_of_postgres(
+    postgres: PostgresServer, check: Check, durability: Durability
+) -> None:
+    """The PostgreSQL store keeps this promise."""
+    url = postgres.make_database()
+    await check(lambda: PostgresStore(url, durability=durability))
 
 
 async def test_check_store_names_what_fails() -> None:

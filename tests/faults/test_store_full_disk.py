@@ -5,7 +5,7 @@ import resource
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +13,7 @@ from typing import Protocol
 import pytest
 
 from engineroom.errors import StoreError
-from engineroom.stores import SQLiteStore
+from engineroom.stores import FileStore, SQLiteStore
 from engineroom.testing.stores import append, load, record
 
 pytestmark = pytest.mark.anyio
@@ -51,7 +51,7 @@ class LimitedFiles:
         self._limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(self) -> None:
-        largest = max(each.stat().st_size for each in self.folder.iterdir())
+        largest = max(each.stat().st_size for each in self.folder.rglob("*") if each.is_file())
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, self._limits[1]))
 
     def empty(self) -> None:
@@ -93,11 +93,21 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
         yield disk
 
 
+@pytest.fixture(params=["sqlite", "file"])
+def make_store(request: pytest.FixtureRequest, disk: Disk) -> Callable[[], SQLiteStore | FileStore]:
+    """A store on that disk."""
+    if request.param == "sqlite":
+        return lambda: SQLiteStore(disk.folder / "rooms.db")
+    return lambda: FileStore(disk.folder / "documents")
+
+
 async def test_a_full_disk_refuses_and_recovers(
-    disk: Disk, caplog: pytest.LogCaptureFixture
+    disk: Disk,
+    make_store: Callable[[], SQLiteStore | FileStore],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """What was reported as stored is there, what was refused is not; with room, the same record is taken."""
-    async with SQLiteStore(disk.folder / "rooms.db") as store:
+    async with make_store() as store:
         assert await append(store, "a", [record(1)]) is None
         disk.fill()
         number = 1
@@ -120,7 +130,7 @@ async def test_a_full_disk_refuses_and_recovers(
         assert await append(store, "b", [record(1)]) is None
     levels = [entry.levelname for entry in caplog.records]
     assert levels == ["ERROR", "WARNING"], "the failure and its end are logged once, not every try"
-    async with SQLiteStore(disk.folder / "rooms.db") as store:
+    async with make_store() as store:
         document = await load(store, "a")
         assert (document.last_number, len(document.records), document.damaged) == (
             number,

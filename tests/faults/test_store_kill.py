@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engineroom.rooms.storage import Record
-from engineroom.stores import SQLiteStore
+from engineroom.stores import FileStore, SQLiteStore
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +21,7 @@ APPENDER = """
 import asyncio, os, random, sys
 from pathlib import Path
 from engineroom.rooms.storage import Record
-from engineroom.stores import SQLiteStore
+from engineroom.stores import FileStore, SQLiteStore
 
 async def append_for_ever(store, path):
     stored = await store.load(path)
@@ -41,23 +41,24 @@ async def append_for_ever(store, path):
         if random.random() < 0.5:
             await done.wait()
         if random.random() < 0.02:
-            await store.compact(path, b"snapshot %d" % number, number)
+            await store.compact(path, b"snapshot %d" % number, number, history_since=0.0)
         await asyncio.sleep(0)
 
 async def main():
-    async with SQLiteStore(Path(sys.argv[1])) as store, asyncio.TaskGroup() as tasks:
-        for path in sys.argv[2:]:
+    make = {"sqlite": SQLiteStore, "file": FileStore}[sys.argv[1]]
+    async with make(Path(sys.argv[2])) as store, asyncio.TaskGroup() as tasks:
+        for path in sys.argv[3:]:
             tasks.create_task(append_for_ever(store, path))
 
 asyncio.run(main())
 """
 
 
-def append_until_killed(file: Path, reports: int) -> dict[str, int]:
+def append_until_killed(kind: str, place: Path, reports: int) -> dict[str, int]:
     """Kill the appender after that many reports; the last number that it reported for each document."""
     last: dict[str, int] = {}
     with subprocess.Popen(
-        [sys.executable, "-c", APPENDER, str(file), *DOCUMENTS], stdout=subprocess.PIPE
+        [sys.executable, "-c", APPENDER, kind, str(place), *DOCUMENTS], stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         for count, line in enumerate(process.stdout):  # goes on to what was in the pipe at the end
@@ -71,19 +72,24 @@ def append_until_killed(file: Path, reports: int) -> dict[str, int]:
     return last
 
 
-async def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
-    """Twenty kills at random moments: every reported record is there, in order, without a gap."""
-    file = tmp_path / "rooms.db"
+@pytest.mark.parametrize("kind", ["sqlite", "file"])
+async def test_nothing_acknowledged_is_lost(kind: str, tmp_path: Path) -> None:
+    """Twenty kills at random moments: every reported record is there, in order, without a gap, and
+    the history has them all.
+    """
+    place = tmp_path / "rooms"
     for _ in range(ROUNDS):
-        last = append_until_killed(file, random.randrange(600))
-        async with SQLiteStore(file) as store:
+        last = append_until_killed(kind, place, random.randrange(600))
+        async with SQLiteStore(place) if kind == "sqlite" else FileStore(place) as store:
             for path, reported in last.items():
                 document = await store.load(path)
                 assert document is not None
                 assert document.last_number >= reported
                 assert document.damaged == 0
                 assert document.snapshot in (None, b"snapshot %d" % document.snapshot_number)
-                assert document.records == tuple(
+                expected = [
                     Record(number, 1.0, path, b"%s %d" % (path.encode(), number))
-                    for number in range(document.snapshot_number + 1, document.last_number + 1)
-                )
+                    for number in range(1, document.last_number + 1)
+                ]
+                assert document.records == tuple(expected[document.snapshot_number :])
+                assert await store.read_history(path, limit=10**6) == expected

@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from engineroom.errors import StoreError
 from engineroom.rooms.storage import Record, StoredDocument
-from engineroom.stores import MemoryStore, SQLiteStore
+from engineroom.stores import FileStore, MemoryStore, SQLiteStore
 
 Result = TypeVar("Result")
 
@@ -32,8 +33,17 @@ class Model:
 
     lineage: str
     records: list[Record] = field(default_factory=list)
+    history: set[int] = field(default_factory=set)
     snapshot: bytes | None = None
     snapshot_number: int = 0
+
+    def readable(self) -> list[Record]:
+        """What the history holds: covered records that were kept, and the tail."""
+        return [
+            one
+            for one in self.records
+            if one.number in self.history or one.number > self.snapshot_number
+        ]
 
     def stored(self) -> StoredDocument:
         tail = tuple(self.records[self.snapshot_number :])
@@ -45,13 +55,13 @@ class Model:
 class StoreMachine(RuleBasedStateMachine):
     """Appends are not waited for before the next call, except by chance: order is the store's own affair."""
 
-    on_disk = False
+    kind = "memory"
 
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
-        self.store: MemoryStore | SQLiteStore
+        self.store: MemoryStore | SQLiteStore | FileStore
         self.memory = MemoryStore()
         self.models: dict[str, Model] = {}
         self.expected: list[bool] = []
@@ -65,8 +75,13 @@ class StoreMachine(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        file = Path(self.folder.name) / "rooms.db"
-        self.store = SQLiteStore(file, durability="os") if self.on_disk else self.memory
+        place = Path(self.folder.name)
+        if self.kind == "sqlite":
+            self.store = SQLiteStore(place / "rooms.db", durability="os")
+        elif self.kind == "file":
+            self.store = FileStore(place / "documents", durability="os", open_files=2)
+        else:
+            self.store = self.memory
         self.run(self.store.__aenter__())
 
     @rule()
@@ -94,19 +109,35 @@ class StoreMachine(RuleBasedStateMachine):
 
         self.run(append())
 
-    @rule(path=PATHS, share=st.integers(0, 10), beyond=st.sampled_from([0, 0, 1]), snapshot=UPDATES)
-    def compact(self, path: str, share: int, beyond: int, snapshot: bytes) -> None:
+    @rule(
+        path=PATHS,
+        share=st.integers(0, 10),
+        beyond=st.sampled_from([0, 0, 1]),
+        snapshot=UPDATES,
+        since=st.one_of(st.just(inf), TIMES),
+    )
+    def compact(self, path: str, share: int, beyond: int, snapshot: bytes, since: float) -> None:
         """A snapshot replaces what it covers, and is refused where it covers what is not there."""
         model = self.models.get(path)
         last = len(model.records) if model else 0
         number = last * share // 10 + beyond
         try:
-            self.run(self.store.compact(path, snapshot, number))
+            self.run(self.store.compact(path, snapshot, number, history_since=since))
         except StoreError:
             assert model is None or not max(1, model.snapshot_number) <= number <= last
             return
         assert model is not None
+        known = model.history | set(range(model.snapshot_number + 1, number + 1))
+        model.history = {one for one in known if model.records[one - 1].time >= since}
         model.snapshot, model.snapshot_number = snapshot, number
+
+    @rule(path=PATHS, after=st.integers(0, 8), limit=st.integers(1, 4))
+    def read_history(self, path: str, after: int, limit: int) -> None:
+        """The history has what was kept, in order, and the tail."""
+        model = self.models.get(path)
+        expected = [one for one in model.readable() if one.number > after] if model else []
+        read = self.run(self.store.read_history(path, after=after, limit=limit))
+        assert read == expected[:limit]
 
     @rule(path=PATHS)
     def delete(self, path: str) -> None:
@@ -143,13 +174,19 @@ class StoreMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-class DiskStoreMachine(StoreMachine):
-    """The same on a disk."""
+class SQLiteStoreMachine(StoreMachine):
+    """The same in an SQLite file."""
 
-    on_disk = True
+    kind = "sqlite"
 
 
-@pytest.mark.parametrize("machine", [StoreMachine, DiskStoreMachine])
+class FileStoreMachine(StoreMachine):
+    """The same in a file a document."""
+
+    kind = "file"
+
+
+@pytest.mark.parametrize("machine", [StoreMachine, SQLiteStoreMachine, FileStoreMachine])
 def test_a_store_equals_its_model(machine: type[StoreMachine]) -> None:
     """Whatever is appended, compacted, deleted, loaded and reopened, a store answers as its model."""
     case = machine.TestCase

@@ -117,6 +117,8 @@ BREACHES = [
     ("rooms-are-pure", "rooms/address.py", "import logging"),
     ("rooms-are-pure", "rooms/plan.py", "import random"),
     ("the-core-knows-no-shell", "rooms/room.py", "from engineroom.rooms import open_rooms"),
+    ("client-stands-beside", "client/replica.py", "import engineroom.rooms.address"),
+    ("layers", "server/settings.py", "import engineroom.client"),
     ("backend-stands-apart", "programs/runtimes/process.py", "import engineroom.rooms.address"),
     ("backend-stands-apart", "programs/backend/__init__.py", "import engineroom.values"),
 ]

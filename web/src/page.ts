@@ -5,6 +5,7 @@
  */
 
 import { ConnectionElement } from "./elements/connection";
+import { HistoryElement } from "./elements/history";
 import { PresenceElement } from "./elements/presence";
 import { ShareElement } from "./elements/share";
 import { SliderElement } from "./elements/slider";
@@ -16,6 +17,7 @@ import { provideContext, readSite, type Site } from "./site";
 const ELEMENTS: Readonly<Record<string, () => Promise<CustomElementConstructor>>> = {
   "x-connection": () => Promise.resolve(ConnectionElement),
   "x-presence": () => Promise.resolve(PresenceElement),
+  "x-history": () => Promise.resolve(HistoryElement),
   "x-share": () => Promise.resolve(ShareElement),
   "x-editor": async () => (await import("./elements/editor")).EditorElement,
   "x-cell": async () => (await import("./elements/cell")).CellElement,

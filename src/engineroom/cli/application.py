@@ -10,6 +10,7 @@ import typer
 from engineroom import __version__
 from engineroom.errors import SettingsError
 
+from . import store
 from .serve import serve
 
 OVERVIEW = """
@@ -20,6 +21,10 @@ Serve a folder of Markdown as a live site, or shared documents alone:
     engineroom serve notes/
 
     engineroom serve
+
+Look after stored documents:
+
+    engineroom store --help
 
 Each command has its own help: engineroom serve --help
 """
@@ -47,6 +52,7 @@ def application() -> typer.Typer:
     )
     app.callback(invoke_without_command=True, help=OVERVIEW)(_overview)
     app.command()(serve)
+    store.add_to(app)
     return app
 
 

@@ -123,6 +123,7 @@ def _plan(page: str, elements: Elements, front_matter: FrontMatter) -> Plan:
         network=front_matter.network,
         display=front_matter.display,
         linger_seconds=front_matter.linger_seconds,
+        history=front_matter.history,
     )
 
 

@@ -105,6 +105,12 @@ class FrontMatter(msgspec.Struct, frozen=True):
             description="how long its programs outlive the last visitor; else the server's setting"
         ),
     ] = None
+    history: Annotated[
+        bool | None,
+        Meta(
+            description="whether its rooms keep versions by themselves; else the server's setting"
+        ),
+    ] = None
 
 
 LiveTag: TypeAlias = Editor | Cell | Terminal | Slider | Value

@@ -19,7 +19,7 @@ It knows a page and a site; it reads no files and holds no state. There are no i
                                                         hidden by CSS on wide screens; only where there is a menu; the
                                                         script toggles aria-expanded and `body.menu-open`
         <a class="site-title" href="/">                 for guests a span with the page's title, no link
-        <div class="site-tools"> <x-connection> <x-presence> <x-share>       empty elements, pages only
+        <div class="site-tools"> <x-connection> <x-presence> <x-history> <x-share>   empty elements, pages only
       <div class="site-body">
         <nav class="site-menu" id="page.menu" aria-label="Pages">   only where there is more than one page, no guest
           <ul> <li> <a href="/write" [aria-current="page"]>Title</a> [<ul>…</ul>]
@@ -88,7 +88,9 @@ def render_page(page: Page, site: Site, *, room: str, address: str, guest: bool 
         page.description,
         f'<meta name="engineroom" content="{escape(json.dumps(facts))}">\n{_LIVE_HEAD}',
     )
-    tools = '<div class="site-tools"><x-connection></x-connection><x-presence></x-presence><x-share></x-share></div>'
+    elements = ("x-connection", "x-presence", "x-history", "x-share")
+    tools = "".join(f"<{name}></{name}>" for name in elements)
+    tools = f'<div class="site-tools">{tools}</div>'
     main = f'{_NO_SCRIPT}\n<article class="page-content">\n{page.html}</article>\n'
     if guest:
         header, body = _header(_title(page.title), tools), _body("", main)

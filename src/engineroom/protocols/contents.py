@@ -24,6 +24,8 @@ from .lib0 import MAX_NESTING, Reader
 
 STRING: Final = 4
 TYPE: Final = 7
+ANY: Final = 8
+DOCUMENT: Final = 9
 DELETED: Final = 1
 
 _XML_ELEMENT: Final = 3
@@ -138,7 +140,7 @@ CONTENTS: Final[dict[int, Callable[[Reader], int]]] = {
     5: _embed,
     6: _format,
     TYPE: _type,
-    8: _any,
-    9: _document,
+    ANY: _any,
+    DOCUMENT: _document,
 }
 """Kind of content to its reader."""

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+LARGE_BYTES: Final = 64 << 10
+"""From here on a payload is written as it is, not copied beside its header for every bundle it is in."""
+
 _BINARY: Final = b"\x82"  # FIN, and opcode 2: a whole binary message
 
 
@@ -45,6 +48,22 @@ class Bundle:
                 parts += (frame_header(len(payload)), payload)
             self._wire = b"".join(parts)
         return self._wire
+
+    @property
+    def parts(self) -> list[bytes]:
+        """`wire` in pieces, to be written one after the other. A large payload is a piece of its own: the very bytes
+        that other bundles hold, too.
+        """
+        parts: list[bytes] = []
+        small: list[bytes] = []
+        for payload in self.payloads:
+            small.append(frame_header(len(payload)))
+            if len(payload) < LARGE_BYTES:
+                small.append(payload)
+            else:
+                parts += (b"".join(small), payload)
+                small = []
+        return [*parts, b"".join(small)] if small else parts
 
     def __repr__(self) -> str:
         return f"Bundle({len(self.payloads)} payloads, {self.size_bytes} bytes)"

@@ -200,7 +200,7 @@ def _readers(codecs: Iterable[_Codec]) -> dict[int, Callable[[Reader], Any]]:
     return {**yjs.READERS, **{codec.number: codec.read for codec in codecs}}
 
 
-def _writers(codecs: Iterable[_Codec]) -> dict[type, Callable[..., bytes]]:
+def _writers(codecs: Iterable[_Codec]) -> dict[type, Callable[..., bytes | None]]:
     return {**yjs.WRITERS, **{codec.kind: codec.write for codec in codecs}}
 
 
@@ -254,4 +254,6 @@ class PageDialect:
 
     def encode_from_member(self, message: FromMember) -> bytes:
         """The frame in which a client sends `message`."""
-        return _FROM_MEMBER_WRITERS[type(message)](message)
+        frame = _FROM_MEMBER_WRITERS[type(message)](message)
+        assert frame is not None, "members' messages have words in this dialect"
+        return frame

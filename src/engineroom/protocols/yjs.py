@@ -29,6 +29,7 @@ from .messages import (
     DocumentMessage,
     FromMember,
     QueryAwareness,
+    Refused,
     SyncStep1,
     SyncStep2,
     SyncUpdate,
@@ -126,12 +127,18 @@ def _write_awareness(message: AwarenessUpdate) -> bytes:
     return b"\x01" + buf(b"".join(body))
 
 
-WRITERS: Final[dict[type, Callable[..., bytes]]] = {
+def _write_refused(message: Refused) -> bytes | None:
+    """y-protocols' "permission denied"; a Yjs client has no other words of the room's refused."""
+    return b"\x02\x00" + var_string(message.reason) if message.code == "read_only" else None
+
+
+WRITERS: Final[dict[type, Callable[..., bytes | None]]] = {
     SyncStep1: lambda message: b"\x00\x00" + buf(message.state_vector),
     SyncStep2: lambda message: b"\x00\x01" + buf(message.update),
     SyncUpdate: lambda message: b"\x00\x02" + buf(message.update),
     AwarenessUpdate: _write_awareness,
     QueryAwareness: lambda message: b"\x03",
+    Refused: _write_refused,
 }
 """Class of message to the writer of its whole frame."""
 

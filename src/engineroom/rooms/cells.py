@@ -13,6 +13,7 @@ from typing import Any
 
 from pycrdt import Array, Doc, Map, Text
 
+from .document import holds_text
 from .plan import CellPlan, Plan
 
 ROOT = "cells"
@@ -22,12 +23,8 @@ SEEDED = "seeded"
 
 
 def _root(doc: Doc[Any]) -> Array[Any] | None:
-    """The root Array; None when members have put text there.
-
-    yrs never comes back from reading an Array with text in it that has a character past U+FFFF.
-    """
-    array = doc.get(ROOT, type=Array)
-    return None if str(doc.get(ROOT, type=Text)) else array
+    """The root Array; None when members have put text there: yrs may never come back from reading it then."""
+    return None if holds_text(doc, ROOT) else doc.get(ROOT, type=Array)
 
 
 def cells(doc: Doc[Any]) -> Iterator[Map[Any]]:

@@ -2,8 +2,9 @@
 
 Applying is not validating: pycrdt takes some bytes that make every later `get_update()` panic. So updates
 come here with the summary that `protocols.updates` has read from them. One that needs what the document lacks
-is kept aside, so the document never holds half of anything; and if applying panics all the same, the document
-is rebuilt without the offender.
+is kept aside, so the document never holds half of anything. One that the document could not be read with
+afterwards, which only shows against what the document holds, is refused. And if applying panics all the same,
+the document is rebuilt without the offender.
 """
 
 from __future__ import annotations
@@ -12,17 +13,23 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from itertools import count
+from itertools import chain, count
 from typing import Any
 
-from pycrdt import Doc, TransactionEvent
+from pycrdt import Array, Doc, Map, Text, TransactionEvent
 
+from engineroom.errors import ProtocolError
+from engineroom.protocols.condense import deletions, in_pieces
 from engineroom.protocols.marks import marks_in
+from engineroom.protocols.shapes import Shapes
+from engineroom.protocols.trim import trimmed
 from engineroom.protocols.updates import UpdateSummary, read_state_vector, read_update
 
 EMPTY_UPDATE = b"\x00\x00"
 EMPTY_STATE_VECTOR = b"\x00"
 MAX_TAIL_BYTES = 1 << 20
+# yrs melts what one transaction brings at a cost that grows with the square of its structs.
+TRANSACTION_UPDATES = 250
 
 
 class EditFailed(Exception):
@@ -45,7 +52,9 @@ class Document:
         """An empty document; the server's own edits carry `client_id`, which must be new at every opening."""
         self._client_id = client_id
         self._doc: Doc[Any] = Doc(client_id=client_id)
+        # The clocks that are reached with what has come, and with what is applied or about to be.
         self._clocks: dict[int, int] = {}
+        self._begun: dict[int, int] = {}
         self._encoded = EMPTY_UPDATE
         self._tail: list[bytes] = []
         self._tail_bytes = 0
@@ -53,6 +62,8 @@ class Document:
         self._lacking: defaultdict[int, list[tuple[int, int, Waiting]]] = defaultdict(list)
         self._reached: set[int] = set()
         self._turns = count()
+        # What stands where; looked up only when something has come that must be judged, since it takes a walk.
+        self._shapes: Shapes | None = None
         self.waiting = 0
         self.waiting_bytes = 0
 
@@ -86,7 +97,7 @@ class Document:
         Raises:
             ProtocolError: `state_vector` is malformed.
         """
-        if state_vector == EMPTY_STATE_VECTOR or not state_vector:
+        if lacks_all(state_vector):
             return self.encoded()
         read_state_vector(state_vector)
         return self._doc.get_update(state_vector)
@@ -111,10 +122,35 @@ class Document:
         """The mark of the document's history, once it is there."""
         return next(iter(marks_in(self._clocks)), None)
 
+    @property
+    def own(self) -> tuple[int, int]:
+        """The client of the server's own edits, and the clock that it has reached."""
+        return self._client_id, self._clocks.get(self._client_id, 0)
+
     def forges(self, summary: UpdateSummary) -> bool:
         """Whether an update speaks for this opening's own client: it would take the numbers of edits to come."""
         mine, known = self._client_id, self._clocks.get(self._client_id, 0)
         return any(client == mine and end > known for client, _, end in summary.inserts)
+
+    def may_read_as(self, name: str, kind: type) -> bool:
+        """Whether pycrdt may be asked for the root `name` as an Array or an XML fragment: with text there, it would
+        panic, or never return from reading or changing it. As a Text or a Map, anything may be read.
+
+        Nested Arrays are judged when something comes into them; see `cure` for those that nobody judged.
+        """
+        return (
+            kind in (Text, Map)
+            or name not in set(self._doc.keys())
+            or not holds_text(self._doc, name)
+        )
+
+    def cure(self) -> bytes | None:
+        """The update (V1) that takes text out of Arrays, where another server has let it in; None: there is none.
+
+        For a document that comes from elsewhere, once, before anything reads it. It is the caller's to apply it.
+        """
+        self._shapes = self._shapes or Shapes.of(self.encoded())
+        return deletions(self._shapes.misplaced) if self._shapes.misplaced else None
 
     # --- updates -----------------------------------------------------------------------------
 
@@ -122,7 +158,7 @@ class Document:
         """Begin with a snapshot that an earlier opening made of this document; whether it could be applied."""
         try:
             self._doc.apply_update(snapshot)
-            self._clocks = read_state_vector(self._doc.get_state())
+            self._look_again()
         except BaseException as error:
             if not survivable(error):
                 raise
@@ -133,24 +169,32 @@ class Document:
 
     def apply(self, updates: Sequence[tuple[bytes, UpdateSummary]]) -> list[bool]:
         """Apply updates of which none `lacks` anything once those before it are in; for each, whether it could be."""
+        pieces = [self._pieces(update, summary) for update, summary in updates]
         try:
-            self._apply_all([update for update, _ in updates])
+            self._judge(updates)
+        except ProtocolError:
+            self._look_again()
+            return [self._apply_one(update, summary) for update, summary in updates]
+        try:
+            self._apply_all(pieces)
         except BaseException as error:
             if not survivable(error):
                 raise
-            return self._apply_singly(updates)
-        for update, summary in updates:
-            self._took(update, summary)
+            self._rebuild()
+            return [self._apply_one(update, summary) for update, summary in updates]
+        for (_, summary), its_pieces in zip(updates, pieces, strict=True):
+            self._took(its_pieces, summary)
         return [True] * len(updates)
 
     def changes(self, update: bytes, summary: UpdateSummary) -> bool | None:
         """Apply one update and tell whether it changed anything; None when it could not be applied."""
         seen: list[bool] = []
-        subscription = self._doc.observe(lambda event: seen.append(True))
+        doc = self._doc
+        subscription = doc.observe(lambda event: seen.append(True))
         try:
             applied = self.apply([(update, summary)])[0]
         finally:
-            self._doc.unobserve(subscription)
+            doc.unobserve(subscription)
         return bool(seen) if applied else None
 
     def expect(self, summary: UpdateSummary) -> None:
@@ -199,13 +243,16 @@ class Document:
         try:
             update = self._transact(change)
             summary = read_update(update) if update is not None else None
+            if update is not None and summary is not None:
+                self._judge_edit(update, summary)
         except BaseException as error:
             if not survivable(error):
                 raise
             self._rebuild()
             raise EditFailed(type(error).__name__) from error
         if update is not None and summary is not None:
-            self._took(update, summary)
+            self._begun.update((client, end) for client, _, end in summary.inserts)
+            self._took([update], summary)
         return update
 
     # --- inside ------------------------------------------------------------------------------
@@ -232,42 +279,97 @@ class Document:
             self._doc.unobserve(subscription)
         return updates[0] if updates else None
 
-    def _apply_all(self, updates: Sequence[bytes]) -> None:
-        if len(updates) == 1:
-            self._doc.apply_update(updates[0])
-        elif updates:
-            with self._doc.transaction():
-                for update in updates:
-                    self._doc.apply_update(update)
+    def _judge(self, updates: Sequence[tuple[bytes, UpdateSummary]]) -> None:
+        """Raises ProtocolError for what the document could not be read with (see `Shapes`)."""
+        if self._shapes is None:
+            if not any(summary.wide or summary.types for _, summary in updates):
+                return
+            self._shapes = Shapes.of(self.encoded())
+        for update, summary in updates:
+            self._shapes.take(update, summary)
 
-    def _took(self, update: bytes, summary: UpdateSummary) -> None:
+    def _judge_edit(self, update: bytes, summary: UpdateSummary) -> None:
+        """`_judge` for what the document has already. An edit may bring a stranger's update."""
+        if self._shapes is not None:
+            self._shapes.take(update, summary)
+        elif any(client != self._client_id for client, _, _ in summary.inserts):
+            self._shapes = Shapes.of(self._doc.get_update())
+            self._shapes.check(summary)
+
+    def _apply_all(self, updates: Sequence[list[bytes]]) -> None:
+        """Apply updates, each in its pieces, in as few transactions as are quick."""
+        for start in range(0, len(updates), TRANSACTION_UPDATES):
+            pieces = [*chain.from_iterable(updates[start : start + TRANSACTION_UPDATES])]
+            if len(pieces) == 1:
+                self._doc.apply_update(pieces[0])
+                continue
+            with self._doc.transaction():
+                for piece in pieces:
+                    self._doc.apply_update(piece)
+
+    def _pieces(self, update: bytes, summary: UpdateSummary) -> list[bytes]:
+        """What is applied of an update, once what was asked for before is in."""
+        pieces = in_pieces(trimmed(update, summary, self._begun), summary)
+        for client, _, end in summary.inserts:
+            if self._begun.get(client, 0) < end:
+                self._begun[client] = end
+        return pieces
+
+    def _took(self, pieces: list[bytes], summary: UpdateSummary) -> None:
         self.expect(summary)
-        self._tail.append(update)
-        self._tail_bytes += len(update)
+        self._tail += pieces
+        self._tail_bytes += sum(map(len, pieces))
         if self._tail_bytes > max(MAX_TAIL_BYTES, len(self._encoded)):
             self.encoded()
 
-    def _apply_singly(self, updates: Sequence[tuple[bytes, UpdateSummary]]) -> list[bool]:
-        self._rebuild()
-        applied = []
-        for update, summary in updates:
-            try:
-                self._apply_all([update])
-                self._doc.get_update(self._doc.get_state())
-            except BaseException as error:
-                if not survivable(error):
-                    raise
-                self._rebuild()
-                applied.append(False)
-            else:
-                self._took(update, summary)
-                applied.append(True)
-        return applied
+    def _apply_one(self, update: bytes, summary: UpdateSummary) -> bool:
+        """Apply one update, and see whether the document can be encoded with it.
+
+        What builds on one that was refused lacks it for ever; pycrdt would keep it and never tell.
+        """
+        if self.lacks(summary):
+            return False
+        pieces = self._pieces(update, summary)
+        try:
+            self._judge([(update, summary)])
+        except ProtocolError:
+            self._look_again()
+            return False
+        try:
+            self._apply_all([pieces])
+            self._doc.get_update(self._doc.get_state())
+        except BaseException as error:
+            if not survivable(error):
+                raise
+            self._rebuild()
+            return False
+        self._took(pieces, summary)
+        return True
 
     def _rebuild(self) -> None:
         self._doc = Doc(client_id=self._client_id)
-        self._apply_all([self._encoded, *self._tail])
+        self._shapes = None
+        self._apply_all([[self._encoded], *([update] for update in self._tail)])
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """Some of what was expected has not come."""
         self._clocks = read_state_vector(self._doc.get_state())
+        self._begun = dict(self._clocks)
+
+
+def holds_text(doc: Doc[Any], name: str) -> bool:
+    """Whether there is text in the root `name`, so that pycrdt may not be asked for it as an Array.
+
+    Of half a surrogate pair a piece of text without characters is left. An Array counts its clock, a Text does not.
+    """
+    array, text = doc.get(name, type=Array), doc.get(name, type=Text)
+    return bool(str(text)) or len(text) != len(array)
+
+
+def lacks_all(state_vector: bytes) -> bool:
+    """Whether somebody with `state_vector` has nothing yet, and is answered with the whole document."""
+    return state_vector == EMPTY_STATE_VECTOR or not state_vector
 
 
 def survivable(error: BaseException) -> bool:

@@ -14,6 +14,7 @@ from pycrdt import Doc
 from engineroom.protocols import messages as m
 
 from . import effects as e
+from .authors import Authors
 from .document import Document, EditFailed
 from .log import Log
 from .turn import Turn
@@ -22,9 +23,10 @@ from .turn import Turn
 class Edits:
     """Edits that wait for the room's turn."""
 
-    def __init__(self, document: Document, log: Log) -> None:
+    def __init__(self, document: Document, log: Log, authors: Authors) -> None:
         self._document = document
         self._log = log
+        self._authors = authors
         self._waiting: list[e.Edit] = []
 
     def add(self, change: Callable[[Doc[Any]], object]) -> None:
@@ -62,4 +64,7 @@ class Edits:
         """What the document has from the server itself: everybody hears of it, and it is stored."""
         turn.mail.to_all(m.SyncUpdate(update))
         turn.changed(None, update)
+        client, end = self._document.own
+        if end:
+            self._authors.wrote(((client, 0, end),), user, turn.now)
         self._log.add(update, user, turn.now)

@@ -12,13 +12,14 @@ from typing import Any, TypeAlias
 
 from pycrdt import Doc
 
+from engineroom.errors import CloseCode
 from engineroom.protocols.frames import Bundle
 from engineroom.protocols.messages import Dialect, FromMember
 
-from .members import Access, MemberId, User
+from .members import Access, MemberId, Post, User
 from .plan import Plan
 from .programs import Command, ProgramEvent
-from .storage import Record
+from .storage import Record, Version
 
 # --- inputs ----------------------------------------------------------------------------------
 
@@ -130,7 +131,10 @@ class Woke:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The server is going down: write what is to be written, and end."""
+    """End the room: its members are closed with `code`, and what is to be written is written."""
+
+    code: CloseCode = CloseCode.SERVICE_RESTART
+    reason: str = "the server is restarting"
 
 
 Input: TypeAlias = (
@@ -175,9 +179,14 @@ class Compact:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """One write to each member."""
+    """One write to each member: bundles, each with those who get it. Nobody is in two of them."""
 
-    letters: tuple[tuple[MemberId, Bundle], ...]
+    posts: tuple[Post, ...]
+
+    @property
+    def letters(self) -> tuple[tuple[MemberId, Bundle], ...]:
+        """The same by members."""
+        return tuple((member, bundle) for bundle, members in self.posts for member in members)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +266,14 @@ class KeepOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepVersion:
+    """Put a version into the store, and thin out those that are there."""
+
+    version: Version
+    encoding: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Wake:
     """Send `Woke` at `time`, unless another `Wake` comes first. None: not at all."""
 
@@ -288,6 +305,7 @@ Effect: TypeAlias = (
     | Declined
     | Order
     | KeepOutput
+    | KeepVersion
     | Wake
     | Report
     | End

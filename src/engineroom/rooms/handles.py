@@ -8,7 +8,7 @@ work as on any other `pycrdt.Doc`.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import secrets
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
@@ -17,23 +17,39 @@ from pycrdt import Doc, TransactionEvent
 
 from engineroom.errors import RoomClosed
 from engineroom.protocols.frames import Bundle
-from engineroom.protocols.messages import Dialect, SyncStep1, SyncStep2, SyncUpdate
+from engineroom.protocols.messages import (
+    CheckDurable,
+    Dialect,
+    Durable,
+    SyncStep1,
+    SyncStep2,
+    SyncUpdate,
+    ToMember,
+)
 from engineroom.protocols.yjs import YjsDialect
 
 from . import effects as e
 from .address import Address
+from .authors import AuthorNotes
 from .document import Document
 from .members import Access, MemberInfo, User
 from .membership import Connection, Membership
 from .room import Room
 
 T = TypeVar("T")
+_DURABLE = b"\x7f"  # no type of the Yjs framing
 
 
 class _Local(YjsDialect):
-    """The Yjs framing, between a room and its own process."""
+    """The Yjs framing, between a room and its own process, with a word for `Durable`."""
 
     name = "local"
+
+    def encode(self, message: ToMember) -> bytes | None:
+        """The frame that carries `message`."""
+        if isinstance(message, Durable):
+            return _DURABLE + message.token
+        return super().encode(message)
 
 
 class Held(Protocol):
@@ -103,9 +119,18 @@ class RoomHandle:
         return self._room.room.log.number
 
     @property
+    def begun(self) -> bool:
+        """Whether anything was written that is stored, or will be: a page's seed alone is not."""
+        return self._room.room.log.begun
+
+    @property
     def lineage(self) -> str:
         """The identity of the document's history."""
         return self._room.room.lineage
+
+    def authors(self) -> AuthorNotes:
+        """Who has written what so far."""
+        return self._room.room.authors_now()
 
     @property
     def members(self) -> list[MemberInfo]:
@@ -191,9 +216,7 @@ class Replica:
     def __init__(self, room: Held, user: User) -> None:
         self.doc: Doc[Any] = Doc()
         self.doc.apply_update(room.room.document.encoded())
-        self._pending: Counter[bytes] = Counter()
-        self._settled = asyncio.Event()
-        self._settled.set()
+        self._waiting: dict[bytes, asyncio.Future[None]] = {}
         self._ended = ""
         self._hearing = False
         self._subscription = self.doc.observe(self._changed)
@@ -205,14 +228,16 @@ class Replica:
 
     async def stored(self) -> None:
         """Return when every change so far is durable."""
-        await self._settled.wait()
         if self._ended:
             raise RoomClosed(self._ended)
+        token = secrets.token_bytes(8)
+        waiting = self._waiting[token] = asyncio.get_running_loop().create_future()
+        self._membership.say(CheckDurable(token))
+        await waiting
 
     def leave(self) -> None:
         """Leave the room; the document stays as it is."""
-        self._ended = self._ended or "the handle was closed"
-        self._settled.set()
+        self._end("the handle was closed")
         self.doc.unobserve(self._subscription)
         self._membership.leave()
 
@@ -221,14 +246,16 @@ class Replica:
     def send(self, bundle: Bundle) -> None:
         """What the room says: updates of others, and our own when they are durable."""
         for payload in bundle.payloads:
+            if payload[:1] == _DURABLE:
+                self._stored(payload[1:])
+                continue
             message = self._dialect.decode(payload)
             if isinstance(message, SyncStep2 | SyncUpdate):
                 self._heard(message.update)
 
     def close(self, code: int, reason: str) -> None:
         """The room has sent this replica away."""
-        self._ended = self._ended or reason or f"closed with {code}"
-        self._settled.set()
+        self._end(reason or f"closed with {code}")
         self._membership.leave()
 
     def hold(self) -> None:
@@ -239,14 +266,20 @@ class Replica:
 
     # --- inside ------------------------------------------------------------------------------
 
+    def _end(self, reason: str) -> None:
+        self._ended = self._ended or reason
+        waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
+            if not future.done():
+                future.set_exception(RoomClosed(self._ended))
+
+    def _stored(self, token: bytes) -> None:
+        waiting = self._waiting.pop(token, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
     def _heard(self, update: bytes) -> None:
-        if self._pending.get(update):
-            self._pending[update] -= 1
-            if not self._pending[update]:
-                del self._pending[update]
-            if not self._pending:
-                self._settled.set()
-            return
+        """Somebody's update. Our own comes back, too, and changes nothing."""
         self._hearing = True
         try:
             self.doc.apply_update(update)
@@ -256,7 +289,4 @@ class Replica:
     def _changed(self, event: TransactionEvent) -> None:
         if self._hearing or self._ended:
             return
-        update = event.update
-        self._pending[update] += 1
-        self._settled.clear()
-        self._membership.say(SyncUpdate(update))
+        self._membership.say(SyncUpdate(event.update))

@@ -14,6 +14,7 @@ from engineroom.protocols.marks import marks_in
 from engineroom.protocols.messages import Refused, SyncStatus, SyncStep1, SyncUpdate
 from engineroom.protocols.updates import UpdateSummary, read_update
 
+from .authors import Authors
 from .document import Document, Waiting
 from .histories import Histories
 from .limits import RoomLimits
@@ -39,11 +40,17 @@ class Intake:
     """Takes members' updates into the document and the log."""
 
     def __init__(
-        self, document: Document, log: Log, histories: Histories, limits: RoomLimits
+        self,
+        document: Document,
+        log: Log,
+        histories: Histories,
+        authors: Authors,
+        limits: RoomLimits,
     ) -> None:
         self._document = document
         self._log = log
         self._histories = histories
+        self._authors = authors
         self._limits = limits
         self._arrivals: list[_Arrival] = []
         self._types = 0
@@ -63,6 +70,7 @@ class Intake:
         if marks and self._histories.is_other(marks, member, turn, adopt=member.access.write):
             turn.counters.updates_refused += 1
         elif not summary.inserts and not summary.deletes:
+            self.apply(turn)  # it speaks for what came before it in this turn, too
             self._log.acknowledge(member.id, update)
         elif not member.access.write:
             if self._document.knows(summary):
@@ -145,10 +153,10 @@ class Intake:
 
     def _repeated(self, member: Member, update: bytes, summary: UpdateSummary, turn: Turn) -> None:
         """Nothing is inserted that is not known; what is deleted only applying can tell."""
+        self.apply(turn)
         if not summary.deletes:
             self._log.acknowledge(member.id, update)
             return
-        self.apply(turn)
         changed = self._document.changes(update, summary)
         arrival = _Arrival(update, summary, member.id, member.user.id)
         if changed is None:
@@ -166,6 +174,7 @@ class Intake:
     def _took(self, arrival: _Arrival, turn: Turn) -> None:
         turn.mail.to_all(SyncUpdate(arrival.update), but=arrival.member)
         turn.changed(arrival.member, arrival.update)
+        self._authors.wrote(arrival.summary.inserts, arrival.user, turn.now)
         number = arrival.number
         if number is None:
             number = self._log.add(arrival.update, arrival.user, turn.now)

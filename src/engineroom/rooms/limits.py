@@ -74,6 +74,19 @@ class RoomLimits:
     """The log's tail from which a snapshot may take its place (when it also is larger than the snapshot)."""
     history_seconds: float = 0.0
     """How long records stay readable after a snapshot has taken their place."""
+    history: bool = True
+    """Whether rooms keep versions by themselves; a page may have its own."""
+    history_interval_seconds: float = 600.0
+    """A version is kept so long after the first change since the last one."""
+    history_pause_seconds: float = 60.0
+    history_pause_updates: int = 20
+    """And after a pause of that many seconds, when at least so many updates came before it."""
+    versions: int = 500
+    """Versions of one document. Past it, those kept by themselves go, and none is made by hand."""
+    versions_bytes: int = 256 << 20
+    """Their encodings in all."""
+    authors: int = 20_000
+    """Stretches of clocks whose author is remembered, most often one for each visit of somebody who writes."""
     other_history: Literal["refuse", "fork"] = "refuse"
     """What becomes of a member that brings the history of a document which was rebuilt since: closed with 4409, or
     moved to a room of its own history. A page's rooms always refuse."""

@@ -6,19 +6,25 @@ Every record is read and applied by itself here. One that cannot be is set aside
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from engineroom.errors import ProtocolError
 from engineroom.protocols.updates import UpdateSummary, read_update
 
 from .address import Address
+from .authors import Authors
 from .cells import seed_update
 from .document import Document
 from .limits import RoomLimits
 from .log import RECORD_BYTES, Log
+from .notes import Notes, decode_notes
 from .plan import Plan
-from .room import Room
-from .storage import StoredDocument
+from .room import Facts, Room
+from .storage import Record, StoredDocument
+
+_NOBODY: Final = 1  # the client id of a document that nobody edits
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +53,11 @@ def open_room(
         ProtocolError: `begin` is malformed, or cannot be applied.
     """
     document = Document(client_id)
+    notes = decode_notes(stored.notes) if stored is not None else Notes()
+    authors = Authors(limits.authors, notes.authors)
     refused: tuple[int, ...] = ()
     if stored is not None:
-        refused = _load(document, stored)
+        refused = _load(document, stored, authors)
         tail = sum(len(r.update) + RECORD_BYTES for r in stored.records)
         size = len(stored.snapshot or b"")
         log = Log(stored.last_number, tail, size, keep_all=bool(refused))
@@ -58,18 +66,21 @@ def open_room(
         if document.apply([(begin, read_update(begin))]) != [True]:
             raise ProtocolError("what the document should begin with cannot be applied")
         log.add(begin, "", 0.0)
+        authors.wrote(read_update(begin).inserts, "", 0.0)
     else:
         log = Log(0, 0, 0)
         seed = seed_update(plan)
         if seed is not None:
-            document.apply([(seed, read_update(seed))])
+            summary = read_update(seed)
+            document.apply([(seed, summary)])
             log.add(seed, "", 0.0, seed=True)
+            authors.wrote(summary.inserts, "", 0.0)
     if stored is not None:
         lineage = stored.lineage
     elif plan.page and begin is None:
         lineage = seed_lineage(address, plan)
-    notes = stored.notes if stored is not None else b""
-    room = Room(address, plan, document, log, lineage=lineage, limits=limits, notes=notes)
+    facts = Facts(lineage, notes, authors)
+    room = Room(address, plan, document, log, facts=facts, limits=limits)
     return Opened(room, refused)
 
 
@@ -78,19 +89,31 @@ def seed_lineage(address: Address, plan: Plan) -> str:
     return hashlib.sha256(f"{address}\n{plan.version}".encode()).hexdigest()[:32]
 
 
-def _load(document: Document, stored: StoredDocument) -> tuple[int, ...]:
+def encoding_after(base: bytes | None, records: Sequence[Record]) -> bytes:
+    """What a document was: its encoding when `records` had come after the state `base` (None: nothing).
+
+    Takes time that grows with all of it; touches no room, and may be called in any thread.
+    """
+    document = Document(_NOBODY)
+    _load(document, StoredDocument("", base, 0, tuple(records), 0), Authors(0))
+    return document.encoded()
+
+
+def _load(document: Document, stored: StoredDocument, authors: Authors) -> tuple[int, ...]:
     """Bring all that is stored in, in one transaction; the numbers of what could not be."""
     refused: list[int] = []
     numbers: list[int] = []
     ready: list[tuple[bytes, UpdateSummary]] = []
     if stored.snapshot is not None and not document.load(stored.snapshot):
         refused.append(0)
-    for number, update in ((record.number, record.update) for record in stored.records):
+    for record in stored.records:
+        number, update = record.number, record.update
         try:
             summary = read_update(update)
         except ProtocolError:
             refused.append(number)
             continue
+        authors.wrote(summary.inserts, record.user, record.time)
         if document.lacks(summary):
             document.wait(update, summary, number)
             continue

@@ -22,6 +22,8 @@ FIRST_RETRY_SECONDS = 0.25
 LAST_RETRY_SECONDS = 15.0
 # What a record takes in a store beside its update, about.
 RECORD_BYTES = 32
+# The part of its snapshot that the log of an empty room may have behind it.
+EMPTY_SHARE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +154,22 @@ class Log:
         """Whether nothing is left to be stored."""
         return self._seeded_only or not (self._waiting or self._under_way)
 
-    def compact_due(self, compact_bytes: int) -> bool:
-        """Whether a snapshot should take the place of the stored log."""
-        return (
-            not self._keep_all
-            and self.settled
-            and self.tail_bytes > max(compact_bytes, self.snapshot_bytes)
-            and self.durable > 0
-        )
+    def compact_due(self, compact_bytes: int, *, empty: bool = False) -> bool:
+        """Whether a snapshot should take the place of the stored log. In an `empty` room it keeps nobody waiting, and
+        the next opening is quicker for it: so it comes sooner.
+        """
+        least = self.snapshot_bytes // EMPTY_SHARE if empty else self.snapshot_bytes
+        return self.tail_bytes > max(compact_bytes, least) and self.may_compact
+
+    @property
+    def begun(self) -> bool:
+        """Whether it holds more than its page's seed, and so is stored, or will be."""
+        return not self._seeded_only
+
+    @property
+    def may_compact(self) -> bool:
+        """Whether a snapshot may take the place of the stored log: everything is on disk, and in the document."""
+        return not self._keep_all and self.settled and self.durable > 0
 
     def compacted(self, snapshot_bytes: int) -> None:
         """A snapshot of this size takes its place."""

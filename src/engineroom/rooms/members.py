@@ -7,13 +7,16 @@ it (acknowledgements, answers), within a bound.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from engineroom.protocols.frames import Bundle
 from engineroom.protocols.messages import Dialect, ToMember
 
 MemberId = int
+Post: TypeAlias = tuple[Bundle, tuple[MemberId, ...]]
+"""A bundle, and the members that get it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,10 @@ class PausePoint:
     revision: int
 
 
+Frames: TypeAlias = dict[str, bytes | None]
+"""One message's encoding by each dialect's name, as far as it was asked for."""
+
+
 @dataclass(slots=True)
 class _Letter:
     """`only` one member, or all but `skip`, of those who were here when it was written."""
@@ -80,45 +87,80 @@ class _Letter:
     message: ToMember
     only: MemberId | None
     skip: MemberId | None
+    frames: Frames
+
+
+class Audiences:
+    """Who hears what is said to all: the members that are not paused, by dialect. Kept up to date by the room, so that
+    a turn's mail need not look at every member.
+    """
+
+    def __init__(self) -> None:
+        self._audiences: dict[str, tuple[Dialect, dict[MemberId, None]]] = {}
+
+    def enter(self, member: Member) -> None:
+        """`member` hears what is said from now on."""
+        dialect = member.dialect
+        _, audience = self._audiences.setdefault(dialect.name, (dialect, {}))
+        audience[member.id] = None
+
+    def leave(self, member: Member) -> None:
+        """`member` hears nothing more, if it did."""
+        _, audience = self._audiences.get(member.dialect.name, (None, {}))
+        audience.pop(member.id, None)
+        if not audience:
+            self._audiences.pop(member.dialect.name, None)
+
+    def __iter__(self) -> Iterator[tuple[Dialect, Iterable[MemberId]]]:
+        return iter(self._audiences.values())
 
 
 class Mail:
-    """What one loop turn has to say, in order. Each message is encoded once for a dialect, and framed once for all."""
+    """What one loop turn has to say, in order. Each message is encoded once for a dialect, and framed once for all.
+
+    Those who have mail of their own (something said to them alone, or to all but them) get it from `singly`, all the
+    others from `together`.
+    """
 
     def __init__(self) -> None:
         self._letters: list[_Letter] = []
         self._special: dict[MemberId, int] = {}
 
-    def to(self, member: MemberId, message: ToMember) -> None:
-        """For one member."""
+    def to(self, member: MemberId, message: ToMember, *, frames: Frames | None = None) -> None:
+        """For one member. Who says the same to many, over many turns, keeps its `frames`."""
         self._special.setdefault(member, 0)
-        self._letters.append(_Letter(message, member, None))
+        self._letters.append(_Letter(message, member, None, {} if frames is None else frames))
 
     def to_all(self, message: ToMember, *, but: MemberId | None = None) -> None:
         """For everybody in the room, except `but`."""
         if but is not None:
             self._special.setdefault(but, 0)
-        self._letters.append(_Letter(message, None, but))
+        self._letters.append(_Letter(message, None, but, {}))
 
     def joined(self, member: MemberId) -> None:
         """This member has come in now: it hears nothing of what was said to all before."""
         self._special[member] = len(self._letters)
 
-    def deliver(self, members: Iterable[Member]) -> Iterator[tuple[Member, Bundle]]:
-        """A bundle for each member that has mail; members with the same mail share one bundle."""
-        common: dict[str, Bundle] = {}
-        frames: dict[tuple[str, int], bytes | None] = {}
-        for member in members:
-            dialect = member.dialect
-            if member.paused_at is None and member.id not in self._special:
-                bundle = common.get(dialect.name)
-                if bundle is None:
-                    letters = [i for i, letter in enumerate(self._letters) if letter.only is None]
-                    bundle = common[dialect.name] = self._bundle(dialect, letters, frames)
-            else:
-                bundle = self._bundle(dialect, self._mine(member), frames)
-            if bundle.payloads:
-                yield member, bundle
+    def together(self, audiences: Audiences) -> Iterator[Post]:
+        """One bundle for all members of a dialect that have no mail of their own."""
+        letters = [i for i, letter in enumerate(self._letters) if letter.only is None]
+        if not letters:
+            return
+        special = self._special
+        for dialect, audience in audiences:
+            bundle = self._bundle(dialect, letters)
+            members = tuple([member for member in audience if member not in special])
+            if bundle.payloads and members:
+                yield bundle, members
+
+    def singly(self, members: Mapping[MemberId, Member]) -> Iterator[tuple[Member, Bundle]]:
+        """A bundle for each of `members` that has mail of its own."""
+        for number in self._special:
+            member = members.get(number)
+            if member is not None:
+                bundle = self._bundle(member.dialect, self._mine(member))
+                if bundle.payloads:
+                    yield member, bundle
 
     def _mine(self, member: Member) -> list[int]:
         since = self._special.get(member.id, 0)
@@ -130,15 +172,13 @@ class Mail:
             or (letter.only is None and not paused and i >= since and letter.skip != member.id)
         ]
 
-    def _bundle(
-        self, dialect: Dialect, letters: list[int], frames: dict[tuple[str, int], bytes | None]
-    ) -> Bundle:
-        payloads = []
+    def _bundle(self, dialect: Dialect, letters: list[int]) -> Bundle:
+        name, payloads = dialect.name, []
         for i in letters:
-            key = (dialect.name, i)
-            if key not in frames:
-                frames[key] = dialect.encode(self._letters[i].message)
-            frame = frames[key]
+            letter = self._letters[i]
+            if name not in letter.frames:
+                letter.frames[name] = dialect.encode(letter.message)
+            frame = letter.frames[name]
             if frame is not None:
                 payloads.append(frame)
         return Bundle(tuple(payloads))

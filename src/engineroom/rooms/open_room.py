@@ -25,10 +25,11 @@ from . import effects as e
 from .address import Address
 from .counters import Counters
 from .document import survivable
+from .history import thinned_out
 from .hooks import Hooks
 from .limits import RoomLimits
 from .loading import open_room
-from .members import Access, MemberId, MemberInfo, User
+from .members import Access, MemberId, MemberInfo, Post, User
 from .membership import Connection, Membership
 from .orders import Orders
 from .plan import Plan
@@ -101,11 +102,14 @@ class OpenRoom:
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._closed = asyncio.Event()
         self._members: dict[MemberId, Membership] = {}
+        # Beside the members: to find each member's connection would cost a delivery as much as its write.
+        self._sends: dict[MemberId, Callable[[Bundle], None]] = {}
         self._orders = Orders()
         self._opened = around.clock()
         self._next_member = 1
         self._programs: RoomPrograms | None = None
         self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at: float | None = None
         self._room: Room | None = None
         self._compacting: asyncio.Task[None] | None = None
 
@@ -169,6 +173,7 @@ class OpenRoom:
     def _enter(self, membership: Membership, dialect: Dialect) -> None:
         info = membership.info
         self._members[info.id] = membership
+        self._sends[info.id] = membership.connection.send
         self._around.counters.joins += 1
         self.put(e.Joined(info.id, info.user, info.access, dialect))
         self._tell(self._around.hooks.on_join, info)
@@ -181,6 +186,7 @@ class OpenRoom:
             self._gone(membership)
 
     def _gone(self, membership: Membership) -> None:
+        self._sends.pop(membership.info.id, None)
         self._around.counters.leaves += 1
         self._tell(self._around.hooks.on_leave, membership.info)
 
@@ -359,14 +365,13 @@ class OpenRoom:
     def _carry_out(self, effect: e.Effect, room: Room) -> None:
         match effect:
             case e.Send():
-                self._send(effect.letters)
+                self._send(effect.posts)
             case e.Append():
                 self._append(effect.records, room)
             case e.Close():
                 leaving = self._members.get(effect.member)
                 if leaving is not None:
-                    self._around.counters.closes[effect.code] += 1
-                    leaving.connection.close(effect.code, effect.reason)
+                    leaving.end(effect.code, effect.reason)
             case e.Fork():
                 moving = self._members.pop(effect.member, None)
                 if moving is not None:
@@ -397,6 +402,8 @@ class OpenRoom:
                     keep(self._path, effect.evaluation, effect.index, effect.text)
             case e.Compact():
                 self._compact(effect)
+            case e.KeepVersion():
+                self._tasks.create_task(self._keep_version(effect), name="keep a version")
             case e.Report():
                 logger.warning("%s: %s", self._path, effect.text)
             case e.End():
@@ -404,14 +411,15 @@ class OpenRoom:
             case _:
                 assert_never(effect)
 
-    def _send(self, letters: tuple[tuple[MemberId, Bundle], ...]) -> None:
-        counters, members = self._around.counters, self._members
-        counters.deliveries += len(letters)
-        for member, bundle in letters:
-            membership = members.get(member)
-            if membership is not None:
-                membership.connection.send(bundle)
-                counters.bytes_sent += bundle.size_bytes
+    def _send(self, posts: tuple[Post, ...]) -> None:
+        counters, sends = self._around.counters, self._sends
+        for bundle, members in posts:
+            counters.deliveries += len(members)
+            counters.bytes_sent += len(members) * bundle.size_bytes
+            for member in members:
+                send = sends.get(member)
+                if send is not None:
+                    send(bundle)
 
     def _tell(self, hook: Callable[..., None], *arguments: object) -> None:
         """Call a hook of the application's; what fails in it is its own trouble."""
@@ -461,13 +469,33 @@ class OpenRoom:
         except Exception:  # the log has all that the snapshot has
             logger.exception("%s: not compacted", self._path)
 
+    async def _keep_version(self, effect: e.KeepVersion) -> None:
+        """Automatic versions are a convenience: one that cannot be kept is logged, and harms nothing."""
+        store, limits = self._around.store, self._around.limits
+        try:
+            await store.put_version(self._path, effect.version, effect.encoding)
+            versions = await store.list_versions(self._path)
+            for version in thinned_out(versions, self._around.clock(), limits):
+                await store.delete_version(self._path, version)
+        except StoreError as error:
+            logger.warning("%s: a version was not kept: %s", self._path, error)
+        except Exception:
+            logger.exception("%s: a version was not kept", self._path)
+
     def _wake_at(self, time: float | None) -> None:
+        if time == self._alarm_at:  # as it is in nearly every turn
+            return
+        self._alarm_at = time
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
         if time is not None:
             delay = max(0.0, time - self._around.clock())
-            self._alarm = self._loop.call_later(delay, self.put, e.Woke())
+            self._alarm = self._loop.call_later(delay, self._wake)
+
+    def _wake(self) -> None:
+        self._alarm = self._alarm_at = None
+        self.put(e.Woke())
 
     # --- the end -----------------------------------------------------------------------------
 

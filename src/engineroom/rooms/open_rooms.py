@@ -89,6 +89,7 @@ class Rooms:
         self._failures = Failures()
         self._tasks = asyncio.TaskGroup()
         self._draining = False
+        self._deleting: dict[Address, asyncio.Event] = {}
 
     async def __aenter__(self) -> Rooms:
         await self._tasks.__aenter__()
@@ -154,6 +155,9 @@ class Rooms:
         while True:
             if self._draining:
                 raise RoomClosed("the server is going down")
+            if address in self._deleting:
+                await self._deleting[address].wait()
+                continue
             room = self._rooms.get(address)
             if room is None:
                 room = self._open(address)
@@ -190,6 +194,27 @@ class Rooms:
         room.put(e.Ending())
         await room.wait_closed()
         return True
+
+    async def delete(self, address: Address) -> bool:
+        """Remove a document for good: its members are sent away (4410), the store forgets it. Whether there was one.
+
+        Whoever joins meanwhile waits, and finds a new document. A call that is cancelled may have been carried out.
+
+        Raises:
+            StoreError: it could not be removed; the room is closed all the same.
+        """
+        while address in self._deleting:
+            await self._deleting[address].wait()
+        done = self._deleting[address] = asyncio.Event()
+        try:
+            room = self._rooms.get(address)
+            if room is not None:
+                room.put(e.Ending(CloseCode.ROOM_CLOSED, "the document was deleted"))
+                await room.wait_closed()
+            return await self._around.store.delete(str(address))
+        finally:
+            del self._deleting[address]
+            done.set()
 
     def replan(self) -> None:
         """The site has changed: hand every open room its plan of now. Rooms whose page is gone keep theirs."""

@@ -44,7 +44,8 @@ class Plan:
     """All that a page states for its rooms. An empty plan is a document alone.
 
     `version` changes whenever the page's content does. `network` lets its programs reach the network. `display` is
-    which expressions' values a cell shows.
+    which expressions' values a cell shows. `history` is whether its rooms keep versions by themselves (None: as the
+    server has it).
     """
 
     page: str = ""
@@ -56,3 +57,8 @@ class Plan:
     network: bool = False
     display: Literal["last", "every"] = "last"
     linger_seconds: float | None = None
+    history: bool | None = None
+
+    def keeps_history(self, otherwise: bool) -> bool:
+        """Whether its rooms keep versions by themselves."""
+        return otherwise if self.history is None else self.history

@@ -31,7 +31,7 @@ from .address import Address
 from .authors import AuthorNotes, Authors
 from .cells import add_missing, lacks_any
 from .counters import Counters
-from .document import Document
+from .document import Document, lacks_all
 from .edits import Edits
 from .evaluations import Evaluations, any_unfinished, mark_lost
 from .histories import Histories
@@ -39,7 +39,7 @@ from .history import History, version_id
 from .intake import Intake
 from .limits import RoomLimits
 from .log import Log
-from .members import Access, Member, MemberId, PausePoint, User
+from .members import Access, Audiences, Frames, Member, MemberId, PausePoint, User
 from .notes import Notes, encode_notes
 from .plan import Plan
 from .presence import Presence
@@ -88,6 +88,7 @@ class Room:
         self.document = document
         self.log = log
         self.members: dict[MemberId, Member] = {}
+        self._audiences = Audiences()
         self.observed = False
         self.counters = Counters()
         self._limits = limits
@@ -110,6 +111,8 @@ class Room:
         # A member's last question counts, and is answered when it can be sent the answer: a document is large.
         self._questions: dict[MemberId, bytes] = {}
         self._curious: dict[MemberId, None] = {}
+        self._whole = b""
+        self._whole_frames: Frames = {}
         self._holders = 0
         self._visited_only = True
         self._edits = Edits(document, log, self.authors)
@@ -174,7 +177,7 @@ class Room:
             case e.Woke():
                 pass
             case e.Ending():
-                self._end(turn)
+                self._end(item, turn)
             case _:
                 self._program_said(item, turn)
 
@@ -212,12 +215,14 @@ class Room:
         self._visited_only = False
         member = Member(item.member, item.user, item.access, item.dialect)
         self.members[member.id] = member
+        self._audiences.enter(member)
         self._newcomers.append(member)
 
     def _leave(self, member: MemberId, turn: Turn) -> None:
         parting = self.members.pop(member, None)
         if parting is None:
             return
+        self._audiences.leave(parting)
         if self.authors.is_nameless(parting.user.id):
             self._name_author(parting)
         self._newcomers = [each for each in self._newcomers if each.id != member]
@@ -243,6 +248,7 @@ class Room:
     def _pause(self, member_id: MemberId) -> None:
         member = self.members.get(member_id)
         if member is not None and member.paused_at is None:
+            self._audiences.leave(member)
             member.paused_at = PausePoint(self.document.state_vector(), self._values.revision)
 
     def _resume(self, member_id: MemberId) -> None:
@@ -250,6 +256,7 @@ class Room:
         if member is not None and member.paused_at is not None:
             self._returning.append((member, member.paused_at))
             member.paused_at = None
+            self._audiences.enter(member)
 
     def _heard(self, item: e.Received, turn: Turn) -> None:
         member = self.members.get(item.member)
@@ -265,6 +272,7 @@ class Room:
             case m.QueryAwareness():
                 self._curious[member.id] = None
             case m.CheckDurable(token):
+                self._intake.apply(turn)  # what came before it gets its number
                 self.log.check_durable(member.id, token)
             case m.Stateless(text):
                 if len(text) > self._limits.message_bytes:
@@ -303,11 +311,11 @@ class Room:
         self._edits.add(lambda doc: add_missing(doc, plan))
         turn.mail.to_all(m.PageChanged(plan.version))
 
-    def _end(self, turn: Turn) -> None:
+    def _end(self, item: e.Ending, turn: Turn) -> None:
         self._ending = True
         self._evaluations.lose("The server was stopped while this was running.")
         for member in self.members:
-            turn.close(member, CloseCode.SERVICE_RESTART, "the server is restarting")
+            turn.close(member, item.code, item.reason)
 
     # --- the document ------------------------------------------------------------------------
 
@@ -348,7 +356,7 @@ class Room:
             turn.effects.append(append)
             return
         self._keep_version(turn)
-        if self.log.compact_due(self._limits.compact_bytes):
+        if self.log.compact_due(self._limits.compact_bytes, empty=not self.members):
             self._compact(turn)
 
     def _compact(self, turn: Turn) -> None:
@@ -464,7 +472,14 @@ class Room:
             except ProtocolError as error:
                 turn.close(member, CloseCode.PROTOCOL_ERROR, error.reason)
             else:
-                turn.mail.to(member, m.SyncStep2(difference))
+                frames = self._frames_of(difference) if lacks_all(state_vector) else None
+                turn.mail.to(member, m.SyncStep2(difference), frames=frames)
+
+    def _frames_of(self, whole: bytes) -> Frames:
+        """The frames of the whole document, the same for all who join until it changes."""
+        if whole is not self._whole:
+            self._whole, self._whole_frames = whole, {}
+        return self._whole_frames
 
     def _acknowledge(self, turn: Turn) -> None:
         for member, message, news in self.log.take_acknowledgements():
@@ -484,22 +499,22 @@ class Room:
                 self._leave(member, turn)
 
     def _deliver(self, turn: Turn) -> None:
-        letters = []
-        for member, bundle in turn.mail.deliver(self.members.values()):
+        posts = list(turn.mail.together(self._audiences))
+        for member, bundle in turn.mail.singly(self.members):
             if member.paused_at is None:
                 if member.held:
                     bundle = Bundle((*member.held, *bundle.payloads))
                     member.held, member.held_bytes = [], 0
-                letters.append((member.id, bundle))
+                posts.append((bundle, (member.id,)))
                 continue
             member.held += bundle.payloads
-            member.held_bytes += sum(map(len, bundle.payloads))
+            member.held_bytes += bundle.size_bytes
             if member.held_bytes > self._limits.held_bytes:
                 reason = f"too slow: held_bytes = {self._limits.held_bytes}"
                 turn.counters.limits["held_bytes"] += 1
                 turn.close(member.id, CloseCode.TOO_SLOW, reason)
-        if letters:
-            turn.effects.append(e.Send(tuple(letters)))
+        if posts:
+            turn.effects.append(e.Send(tuple(posts)))
         turn.effects.extend(turn.closes)
         if turn.changes:
             turn.effects.extend(turn.changes)

@@ -4,24 +4,28 @@ server.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, WebSocketRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from engineroom.errors import AccessDenied
 
+from .api.mounting import api_routes
+from .api.problems import Problem
 from .asgi_sockets import AsgiSockets, request_of
-from .denials import Denials
+from .denials import API_PREFIX, Denials
 from .guard import Guard
+from .http_log import HttpLog
 from .own_routes import STATIC_FOLDER, OwnRoutes
 from .services import Services
+from .share_routes import ShareRoutes
 from .site_routes import SiteRoutes
+from .ysweet_routes import YSweetRoutes
 
 
 def application(services: Services, static: Path = STATIC_FOLDER) -> ASGIApp:
@@ -29,7 +33,8 @@ def application(services: Services, static: Path = STATIC_FOLDER) -> ASGIApp:
 
     `static` is the folder that holds the browser's bundle.
     """
-    return Guard(router(services, static), services.checks, Denials(services.live))
+    guard = Guard(router(services, static), services.checks, Denials(services.live))
+    return HttpLog(guard, services.observing.answers)
 
 
 def router(services: Services, static: Path = STATIC_FOLDER) -> Starlette:
@@ -40,36 +45,26 @@ def router(services: Services, static: Path = STATIC_FOLDER) -> Starlette:
         assert isinstance(error, AccessDenied)
         return denials.answer(request_of(request.scope), error)
 
+    async def not_possible(request: HttpRequest, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if request_of(request.scope).raw_path.startswith(API_PREFIX) and error.status_code == 405:
+            return Problem("method_not_allowed", headers=error.headers).answer()
+        return PlainTextResponse(error.detail + "\n", error.status_code, error.headers)
+
     doorway = services.doorway
     routes: list[BaseRoute] = [
-        *OwnRoutes(services.access, services.outputs, static).routes(),
-        *SiteRoutes(services.live).routes(),
-        WebSocketRoute("/{path:path}", AsgiSockets(doorway.gate, doorway.limits)),
+        *OwnRoutes(services.authority, services.outputs, static).routes(),
+        *services.observing.routes(services.checks, services.rooms, services.documents, static),
+        *api_routes(services),
+        *ShareRoutes(services.access, services.authority, services.stays).routes(),
+        *YSweetRoutes(
+            services.access,
+            services.authority,
+            services.rooms,
+            max_update_bytes=doorway.limits.frame_bytes,
+        ).routes(),
+        *SiteRoutes(services.live, services.authority).routes(),
+        WebSocketRoute("/{path:path}", AsgiSockets(doorway.gate, doorway.limits, doorway.counters)),
     ]
-    return Starlette(routes=routes, exception_handlers={AccessDenied: denied})
-
-
-class MountedApplication:
-    """The application with its own services, for a stock ASGI server: they open and close with its
-    lifespan.
-
-    `open_services` is called once, at startup.
-    """
-
-    def __init__(self, open_services: Callable[[], AbstractAsyncContextManager[Services]]) -> None:
-        self._open_services = open_services
-        self._application: ASGIApp | None = None
-        self._lifespan = Starlette(lifespan=self._serve)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._lifespan(scope, receive, send)
-            return
-        assert self._application is not None, "the server did not run the lifespan protocol"
-        await self._application(scope, receive, send)
-
-    @asynccontextmanager
-    async def _serve(self, _app: Starlette) -> AsyncIterator[Mapping[str, object]]:
-        async with self._open_services() as services:
-            self._application = application(services)
-            yield {"doorway": services.doorway}
+    handlers = {AccessDenied: denied, HTTPException: not_possible}
+    return Starlette(routes=routes, exception_handlers=handlers)

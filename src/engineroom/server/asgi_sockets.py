@@ -13,12 +13,15 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
+from urllib.parse import quote, unquote
 
 from engineroom.errors import AccessDenied, CloseCode
 from engineroom.protocols.frames import Bundle
+from engineroom.rooms.counters import Counters
 
-from .connection import Membership, SocketLimits, close_reason
-from .gate import Admission, Gate, Request
+from .connection import Membership, SocketLimits, close_reason, count_close
+from .doorway import Admission, Entry
+from .request import Request
 from .upgrade import refusal_headers
 
 logger = logging.getLogger("engineroom.sockets")
@@ -31,21 +34,27 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 class AsgiSockets:
     """The ASGI application for the `websocket` scope."""
 
-    def __init__(self, gate: Gate, limits: SocketLimits) -> None:
+    def __init__(
+        self, gate: Entry, limits: SocketLimits, counters: Counters | None = None
+    ) -> None:
         self._gate = gate
         self._limits = limits
+        self._counters = counters or Counters()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """One socket, from its handshake to its end."""
         await receive()  # websocket.connect
-        connection = AsgiConnection(self._limits)
+        connection = AsgiConnection(self._limits, self._counters)
         try:
             async with asyncio.timeout(self._limits.handshake_timeout_seconds):
                 admission = await self._gate.join(request_of(scope), connection)
         except AccessDenied as denied:
-            await _refuse(scope, send, denied.status, denied.reason)
+            await refuse(scope, send, denied.status, denied.reason)
         except TimeoutError:
-            await _refuse(scope, send, 503, "The room did not open in time; try again.")
+            await refuse(scope, send, 503, "The room did not open in time; try again.")
+        except Exception:
+            logger.exception("the gate failed")
+            await refuse(scope, send, 500, "The server failed; its log says why.")
         else:
             await self._serve(connection, admission, receive, send)
 
@@ -77,9 +86,10 @@ class AsgiConnection:
     `resumed`.
     """
 
-    def __init__(self, limits: SocketLimits) -> None:
+    def __init__(self, limits: SocketLimits, counters: Counters) -> None:
         self.membership: Membership | None = None
         self._limits = limits
+        self._counters = counters
         self._outbox: deque[bytes] = deque()
         self._outbox_bytes = 0
         self._paused = False
@@ -142,15 +152,19 @@ class AsgiConnection:
     def _take(self, membership: Membership, data: bytes | None) -> None:
         allowed = self._limits.frame_bytes
         if data is None:
-            self.close(CloseCode.UNSUPPORTED_DATA, "messages are binary here")
+            self._refuse(CloseCode.UNSUPPORTED_DATA, "messages are binary here")
         elif len(data) > allowed:
-            self.close(CloseCode.TOO_BIG, f"a message has at most {allowed} bytes")
+            self._refuse(CloseCode.TOO_BIG, f"a message has at most {allowed} bytes")
         else:
             try:
                 membership.receive(data)
             except Exception:
                 logger.exception("a room failed to receive a message")
                 self.close(CloseCode.INTERNAL_ERROR, "the server failed; its log says why")
+
+    def _refuse(self, code: int, reason: str) -> None:
+        count_close(self._counters, code)
+        self.close(code, reason)
 
     async def write(self, send: Send) -> None:
         """Send what the outbox holds, in order, and the close frame at last."""
@@ -180,18 +194,35 @@ class AsgiConnection:
 
 
 def request_of(scope: Message) -> Request:
-    """What the gate and the checks want to know of an ASGI scope, HTTP or WebSocket."""
-    server = scope.get("server")
-    raw_path = scope.get("raw_path") or scope["path"].encode()
+    """What the gate and the checks want to know of an ASGI scope, HTTP or WebSocket.
+
+    Its path is the one below the place where the application is mounted. Source: ASGI, "HTTP & WebSocket
+    ASGI Message Format": `root_path` is a beginning of `path`; some frameworks have cut it off already.
+    """
+    server, client = scope.get("server"), scope.get("client")
+    prefix = str(scope.get("root_path", "")).rstrip("/")
+    raw_path = (scope.get("raw_path") or quote(scope["path"]).encode()).partition(b"?")[0]
     return Request(
-        raw_path.partition(b"?")[0],
+        _below(prefix, raw_path) or raw_path,
         scope.get("query_string", b""),
         scope["headers"],
         server[0] if server else None,
+        prefix,
+        client[0] if client else None,
+        scope.get("scheme") in ("https", "wss"),
     )
 
 
-async def _refuse(scope: Message, send: Send, status: int, reason: str) -> None:
+def _below(prefix: str, raw_path: bytes) -> bytes | None:
+    """The path below `prefix`, still percent-encoded; None when it is not below it."""
+    segments = raw_path.split(b"/")
+    depth = prefix.count("/") + 1
+    if unquote("/".join(part.decode("latin-1") for part in segments[:depth])) != prefix:
+        return None
+    return b"/" + b"/".join(segments[depth:])
+
+
+async def refuse(scope: Message, send: Send, status: int, reason: str) -> None:
     """A plain HTTP response where the server can send one, else its own 403. Source: ASGI,
     "WebSocket Denial Response".
     """

@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from engineroom.errors import CloseCode
+from engineroom.rooms.counters import Counters
+
 # RFC 6455, section 5.5: a control frame carries at most 125 bytes, two of which are a close frame's
 # code.
 MAX_CLOSE_REASON_BYTES = 123
@@ -36,13 +39,20 @@ class SocketLimits:
     written, times in seconds.
     """
 
-    frame_bytes: int = 16 << 20
+    frame_bytes: int = 17 << 20
     write_high_bytes: int = 256 << 10
     write_low_bytes: int = 64 << 10
     handshake_timeout_seconds: float = 10.0
     close_timeout_seconds: float = 3.0
     ping_idle_seconds: float = 30.0
     ping_reply_seconds: float = 20.0
+
+
+def count_close(counters: Counters, code: int) -> None:
+    """A transport has closed its socket with this code by itself: its client broke the rules of WebSockets."""
+    counters.closes[code] += 1
+    if code == CloseCode.TOO_BIG:
+        counters.limits["max_frame_bytes"] += 1
 
 
 def close_reason(text: str) -> str:

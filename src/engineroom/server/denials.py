@@ -9,8 +9,11 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from engineroom.errors import AccessDenied
 from engineroom.pages import render_message
 
-from .gate import Request
+from .api.problems import problem_of
 from .live_site import LiveSite
+from .request import Request
+
+API_PREFIX = b"/api/"
 
 TITLES = {
     401: "Who are you?",
@@ -29,6 +32,8 @@ class Denials:
 
     def answer(self, request: Request, denied: AccessDenied) -> Response:
         """The answer that says why, with the status that the error carries."""
+        if request.raw_path.startswith(API_PREFIX):
+            return problem_of(denied).answer()
         answer: Response
         if any("text/html" in value for value in request.values(b"accept")):
             # Who is not let in does not learn what is kept here.

@@ -14,7 +14,7 @@ from pathlib import Path
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import NotModifiedResponse
 
-from .gate import Request
+from .request import Request
 
 # The machine's own table of types differs from one to the next; what the browser needs is stated
 # here.

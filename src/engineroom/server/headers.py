@@ -45,3 +45,8 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "cross-origin-resource-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
 }
+
+# For programs in pages of other origins that the settings allow.
+CORS_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
+CORS_MAX_AGE_SECONDS = 600
+EXPOSED_HEADERS = "etag, engineroom-number, link, location, retry-after, x-request-id"

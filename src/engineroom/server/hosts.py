@@ -121,6 +121,13 @@ class Origin:
     def text(self) -> str:
         return f"{self.scheme}://{self.name}:{self.port}"
 
+    @property
+    def written(self) -> str:
+        """As browsers write it, without the scheme's own port. Source: HTML, "serialization of an origin"."""
+        name = f"[{self.name}]" if ":" in self.name else self.name
+        port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{name}{port}"
+
 
 def parse_origin(text: str) -> Origin | None:
     """The origin in the header's value; None when it is opaque (`null`) or no web origin. Source:
@@ -190,6 +197,12 @@ class HostRules:
         if origin is None:
             return False
         return origin.text in self.allow_origins or self._same_origin(origin, parse_host(host))
+
+    def listed_origin(self, values: Sequence[str]) -> str | None:
+        """The allowed origin that these `Origin` headers name, as browsers write it; None when they name none."""
+        origin = parse_origin(values[0]) if len(values) == 1 else None
+        listed = origin is not None and origin.text in self.allow_origins
+        return origin.written if origin is not None and listed else None
 
     def _same_origin(self, origin: Origin, host: HostName | None) -> bool:
         if host is None or origin.name != host.name:

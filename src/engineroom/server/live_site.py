@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engineroom.errors import PageError
-from engineroom.pages import Site, watch
+from engineroom.pages import Site
+from engineroom.pages.watch import watch
 from engineroom.rooms.address import Address
 from engineroom.rooms.plan import Plan
 

@@ -30,10 +30,12 @@ from picows.common import WSUpgradeResponseWithListener
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
 from engineroom.errors import AccessDenied, CloseCode
-from engineroom.protocols.frames import Bundle
+from engineroom.protocols.frames import LARGE_BYTES, Bundle
+from engineroom.rooms.counters import Counters
 
-from .connection import Membership, SocketLimits, close_reason
-from .gate import Admission, Doorway
+from .connection import Membership, SocketLimits, close_reason, count_close
+from .doorway import Admission, Doorway
+from .request import Request
 from .upgrade import parse_upgrade, refusal, upgrade_request
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class PicowsSocket(WSProtocol):  # type: ignore[misc]
         limits = doorway.limits
         self._doorway = doorway
         self._server_state = server_state
-        self._socket = SocketListener(limits)
+        self._socket = SocketListener(limits, doorway.counters)
         self._subprotocol: str | None = None
         super().__init__(
             None,  # host_port, ws_path: a client's
@@ -121,7 +123,7 @@ class PicowsSocket(WSProtocol):  # type: ignore[misc]
     async def _open(self, data: bytes) -> None:
         limits = self._doorway.limits
         try:
-            request, key = parse_upgrade(data, _local_address(self._transport))
+            request, key = _parsed(data, self._transport)
             async with asyncio.timeout(limits.handshake_timeout_seconds):
                 admission = await self._doorway.gate.join(request, self._socket)
         except AccessDenied as denied:
@@ -169,6 +171,7 @@ class SocketListener(WSListener):
 
     __slots__ = (
         "_closing",
+        "_counters",
         "_early",
         "_fragments",
         "_limits",
@@ -177,9 +180,10 @@ class SocketListener(WSListener):
         "membership",
     )
 
-    def __init__(self, limits: SocketLimits) -> None:
+    def __init__(self, limits: SocketLimits, counters: Counters) -> None:
         self.membership: Membership | None = None
         self._limits = limits
+        self._counters = counters
         self._transport: WSTransport | None = None
         self._write: Any = None
         # What the room says before the handshake is answered: what greets a member, and one or two
@@ -191,13 +195,17 @@ class SocketListener(WSListener):
     # --- the room's side ---------------------------------------------------------------------
 
     def send(self, bundle: Bundle) -> None:
-        """Write the bundle's frames, in one call."""
+        """Write the bundle's frames: in one call, unless a large one is among them."""
+        transport = self._transport
         if self._closing is not None:
             return
-        if self._transport is None:
+        if transport is None:
             self._early.append(bundle)
-        elif not self._transport.is_close_frame_sent:
-            self._write(bundle.wire)
+        elif not transport.is_close_frame_sent:
+            if bundle.size_bytes < LARGE_BYTES:
+                self._write(bundle.wire)
+            else:
+                self._write_parts(bundle)
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame after what was sent before, and end the connection."""
@@ -223,9 +231,9 @@ class SocketListener(WSListener):
         """The handshake is answered."""
         self._transport = transport
         self._write = transport.underlying_transport.write
-        for bundle in self._early:
-            self._write(bundle.wire)
-        self._early = []
+        early, self._early = self._early, []
+        for bundle in early:
+            self._write_parts(bundle)
         if self._closing is not None:
             self._end(transport)
 
@@ -239,7 +247,7 @@ class SocketListener(WSListener):
         elif self._closing is not None or transport.is_close_frame_sent:
             return
         elif frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self.close(PROTOCOL_VIOLATION, "reserved bits are set, and no extension was agreed on")
+            self._refuse(PROTOCOL_VIOLATION, "reserved bits are set, and no extension was agreed on")
         elif kind == WSMsgType.BINARY and self._fragments is None:
             if frame.fin:
                 self._deliver(frame.get_payload_as_bytes())
@@ -248,9 +256,9 @@ class SocketListener(WSListener):
         elif kind == WSMsgType.CONTINUATION and self._fragments is not None:
             self._assemble(self._fragments, frame)
         elif kind == WSMsgType.TEXT and self._fragments is None:
-            self.close(CloseCode.UNSUPPORTED_DATA, "messages are binary here")
+            self._refuse(CloseCode.UNSUPPORTED_DATA, "messages are binary here")
         elif kind != WSMsgType.PONG:
-            self.close(PROTOCOL_VIOLATION, "a fragment out of order")
+            self._refuse(PROTOCOL_VIOLATION, "a fragment out of order")
 
     def pause_writing(self) -> None:
         """The write buffer crossed its high mark."""
@@ -264,11 +272,16 @@ class SocketListener(WSListener):
 
     def lost(self) -> None:
         """The transport is gone."""
+        self._count_close_of_picows()
         self._closing = self._closing or (CloseCode.GOING_AWAY, "")
         self._leave()
         self._transport = self._write = self._fragments = None
 
     # --- within ------------------------------------------------------------------------------
+
+    def _write_parts(self, bundle: Bundle) -> None:
+        for part in bundle.parts:
+            self._write(part)
 
     def _deliver(self, message: bytes) -> None:
         if self.membership is not None:
@@ -277,14 +290,28 @@ class SocketListener(WSListener):
     def _assemble(self, fragments: bytearray, frame: WSFrame) -> None:
         if len(fragments) + frame.payload_size > self._limits.frame_bytes:
             self._fragments = None
-            self.close(CloseCode.TOO_BIG, f"a message has at most {self._limits.frame_bytes} bytes")
+            self._refuse(
+                CloseCode.TOO_BIG, f"a message has at most {self._limits.frame_bytes} bytes"
+            )
             return
         fragments += frame.get_payload_as_memoryview()
         if frame.fin:
             self._fragments = None
             self._deliver(bytes(fragments))
 
+    def _refuse(self, code: int, reason: str) -> None:
+        count_close(self._counters, code)
+        self.close(code, reason)
+
+    def _count_close_of_picows(self) -> None:
+        """picows closes by itself after a frame that is too long, or none."""
+        if self._closing is None and self._transport is not None:
+            handshake = self._transport.close_handshake
+            if handshake is not None and handshake.sent is not None:
+                count_close(self._counters, handshake.sent.code.value)
+
     def _closed_by_client(self, transport: WSTransport) -> None:
+        self._count_close_of_picows()
         if self._closing is None:
             self._closing = (CloseCode.NORMAL, "")
             self._leave()
@@ -377,6 +404,16 @@ class _QuietLog(logging.LoggerAdapter[logging.Logger]):
         return msg, kwargs
 
 
-def _local_address(transport: asyncio.Transport) -> str | None:
-    address = transport.get_extra_info("sockname")
+def _parsed(data: bytes, transport: asyncio.Transport) -> tuple[Request, bytes]:
+    is_secure = transport.get_extra_info("sslcontext") is not None
+    return parse_upgrade(
+        data,
+        _address(transport, "sockname"),
+        _address(transport, "peername"),
+        is_secure=is_secure,
+    )
+
+
+def _address(transport: asyncio.Transport, end: str) -> str | None:
+    address = transport.get_extra_info(end)
     return str(address[0]) if isinstance(address, tuple) else None

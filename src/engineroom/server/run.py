@@ -13,18 +13,21 @@ import os
 import resource
 import signal
 import socket
-import sys
 import webbrowser
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 
 import uvicorn
 
 from engineroom.errors import SettingsError
+from engineroom.rooms.hooks import Hooks
 
 from .app import application
+from .authority import Authorize
 from .hosts import is_loopback
 from .http_protocol import PromptHttpProtocol
+from .logs import configure_logging
 from .network import BACKLOG, base_url, listen
 from .picows_sockets import PicowsSocket
 from .services import Services, open_services
@@ -39,22 +42,34 @@ MAX_OPEN_FILES = 65_536
 STACK_BYTES = 112 << 20  # the kernel keeps 128 MiB free below a stack, whatever the limit was
 
 
-def serve(settings: Settings) -> None:
-    """Serves until a signal ends it. Returns when everything is drained and closed.
+def serve(
+    settings: Settings, *, hooks: Hooks | None = None, authorize: Authorize | None = None
+) -> None:
+    """Serves until a signal ends it. Returns when everything is drained and closed. `hooks` and
+    `authorize` are the application's that this is embedded in.
 
     Raises:
         EngineroomError: it cannot start.
+    """
+    check_access(settings)
+    configure_logging(settings.log_level, settings.log_format)
+    raise_open_files()
+    raise_stack()
+    with listen(settings.host, settings.port) as listener:
+        asyncio.run(_serve(settings, listener, hooks, authorize))
+
+
+def check_access(settings: Settings) -> None:
+    """Refuses to be open to all where others can reach it.
+
+    Raises:
+        SettingsError: it would be.
     """
     if settings.no_auth and not is_loopback(settings.host):
         raise SettingsError(
             f"no_auth is refused on {settings.host}: without a token only this machine may come in "
             "(use --host 127.0.0.1, or leave --no-auth out)"
         )
-    configure_logging(settings.log_level)
-    raise_open_files()
-    raise_stack()
-    with listen(settings.host, settings.port) as listener:
-        asyncio.run(_serve(settings, listener))
 
 
 def raise_open_files() -> None:
@@ -75,17 +90,14 @@ def raise_stack() -> None:
         resource.setrlimit(resource.RLIMIT_STACK, (wanted, hard))
 
 
-def configure_logging(level: str) -> None:
-    """Everything on stderr; of uvicorn, what is wrong."""
-    form = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-    logging.basicConfig(stream=sys.stderr, level=level.upper(), format=form, datefmt="%H:%M:%S")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)
-
-
-async def _serve(settings: Settings, listener: socket.socket) -> None:
+async def _serve(
+    settings: Settings,
+    listener: socket.socket,
+    hooks: Hooks | None,
+    authorize: Authorize | None,
+) -> None:
     port = listener.getsockname()[1]
-    async with open_services(settings, port=port) as services:
+    async with open_services(settings, port=port, hooks=hooks, authorize=authorize) as services:
         url = base_url(settings.host, port) + "/"
         if services.token is not None:
             url += f"?token={services.token}"
@@ -98,10 +110,39 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         await Server(services, settings.drain_seconds, ready).serve(sockets=[listener])
 
 
-class Server(uvicorn.Server):
-    """uvicorn, with our sockets, our end, and a word when it is ready."""
+@asynccontextmanager
+async def serving(
+    services: Services, listener: socket.socket, *, drain_seconds: float | None
+) -> AsyncIterator[None]:
+    """Serves on `listener` inside a program that goes on, until it is left: no signal is handled.
 
-    def __init__(self, services: Services, drain_seconds: float, ready: Callable[[], None]) -> None:
+    Without `drain_seconds` the rooms stay open: they have other doors.
+    """
+    ready = asyncio.Event()
+    server = Server(services, drain_seconds, ready.set, alone=False)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(server.serve(sockets=[listener]), name="serve")
+        try:
+            await ready.wait()
+            yield
+        finally:
+            server.should_exit = True
+
+
+class Server(uvicorn.Server):
+    """uvicorn, with our sockets, our end, and a word when it is ready.
+
+    `alone` says that the process is ours: signals end it, and an end that hangs is cut off.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        drain_seconds: float | None,
+        ready: Callable[[], None],
+        *,
+        alone: bool = True,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 application(services),
@@ -113,7 +154,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,  # it would print the token
                 server_header=False,
-                forwarded_allow_ips="127.0.0.1,::1",
+                proxy_headers=False,  # ours decide: see `proxies`
                 backlog=BACKLOG,
                 timeout_graceful_shutdown=1,
             )
@@ -121,6 +162,7 @@ class Server(uvicorn.Server):
         self._services = services
         self._drain_seconds = drain_seconds
         self._ready = ready
+        self._alone = alone
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections; then say so."""
@@ -132,11 +174,25 @@ class Server(uvicorn.Server):
         """Stop accepting, drain the rooms, close what is left."""
         # Programs die with their guardians and the store survives any crash: so what hangs can be
         # cut off.
-        asyncio.get_running_loop().call_later(self._drain_seconds + LAST_RESORT_SECONDS, _give_up)
+        drain_seconds = self._drain_seconds
+        if self._alone and drain_seconds is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(drain_seconds + LAST_RESORT_SECONDS, _give_up)
         for server in self.servers:
             server.close()
-        await self._services.rooms.drain(self._drain_seconds)
+        self._services.observing.health.draining = True
+        if drain_seconds is not None:
+            await self._services.rooms.drain(drain_seconds)
         await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Handles signals where the process is ours."""
+        if self._alone:
+            with super().capture_signals():
+                yield
+        else:
+            yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM and Ctrl-C drain; Ctrl-C once more ends at once. uvicorn would raise the signal

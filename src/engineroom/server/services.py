@@ -20,18 +20,41 @@ from engineroom.fabric.local import LocalFabric
 from engineroom.programs.backend import Backend
 from engineroom.programs.engines.types import builtin_types
 from engineroom.programs.room_programs import LocalPrograms
-from engineroom.programs.runtimes import Choice, Limits, choose
-from engineroom.rooms.limits import RoomLimits
+from engineroom.programs.runtimes import Choice, choose
+from engineroom.rooms.hooks import Hooks
 from engineroom.rooms.open_rooms import Rooms
 from engineroom.stores.outputs import OutputFiles
-from engineroom.stores.sqlite import SQLiteStore
 
-from .access import Access, load_secrets
-from .connection import SocketLimits
-from .gate import Checks, Doorway, Gate
-from .hosts import HostRules, parse_allowed_host, parse_allowed_origin
+from .access import Access
+from .api.documents import Documents
+from .api.opening import documents_of, open_memory
+from .api.past import Past
+from .authority import Authority, Authorize
+from .checks import Checks
+from .counts import Connections
+from .credentials import open_access
+from .doorway import Doorway
+from .front_doors import FrontDoors
+from .gate import Gate
+from .health import Health
+from .lag import LoopLag
+from .limits import (
+    connection_limits,
+    host_rules,
+    lobby_limits,
+    program_limits,
+    room_limits,
+    socket_limits,
+)
 from .live_site import LiveSite
+from .lobby import Lobby
+from .observing import Observing, observe
+from .proxies import Proxies
 from .settings import Settings, default_data_folder
+from .stays import Stays
+from .stores import choose_store
+from .turnstile import Turnstile
+from .webhooks.opening import hooks_of, open_webhooks, running
 
 logger = logging.getLogger("engineroom.server")
 
@@ -46,14 +69,27 @@ class Services:
     outputs: OutputFiles
     live: LiveSite
     access: Access
+    authority: Authority
+    stays: Stays
     checks: Checks
     doorway: Doorway
+    documents: Documents
+    past: Past
+    observing: Observing
+    http_body_bytes: int
     token: str | None
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, *, port: int) -> AsyncIterator[Services]:
-    """Everything that a server on `port` needs, as the settings say; closed again at the end.
+async def open_services(
+    settings: Settings,
+    *,
+    port: int,
+    hooks: Hooks | None = None,
+    authorize: Authorize | None = None,
+) -> AsyncIterator[Services]:
+    """Everything that a server on `port` needs, as the settings say; closed again at the end. `hooks`
+    and `authorize` are the application's.
 
     Raises:
         DataFolderError: the data folder is not writable, or another server's.
@@ -67,8 +103,9 @@ async def open_services(settings: Settings, *, port: int) -> AsyncIterator[Servi
     rules = host_rules(settings, port)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(LocalFabric(data))
-        secrets = load_secrets(data, settings.token)
-        access = Access(secrets, open_to_all=settings.no_auth)
+        access, secrets = await stack.enter_async_context(
+            open_access(settings, data, strangers=authorize is not None)
+        )
         # Reading the pages and trying the sandbox take most of the time, and do not need each
         # other.
         choice, live = await asyncio.gather(
@@ -84,30 +121,80 @@ async def open_services(settings: Settings, *, port: int) -> AsyncIterator[Servi
                 limits=program_limits(settings),
             )
         )
-        store = await stack.enter_async_context(
-            SQLiteStore(data / "rooms.sqlite", durability=settings.durability)
-        )
+        store = await stack.enter_async_context(choose_store(settings, data))
         outputs = await stack.enter_async_context(OutputFiles(data / "outputs"))
+        memory = await stack.enter_async_context(open_memory(data, live.plan_of))
+        webhooks = None
+        if settings.webhooks:
+            webhooks = await stack.enter_async_context(open_webhooks(settings.webhooks, data))
         rooms = await stack.enter_async_context(
             Rooms(
                 store,
-                plan_of=live.plan_of,
+                plan_of=memory.deleted.plan_of,
                 programs=programs,
                 outputs=outputs,
                 limits=room_limits(settings),
+                hooks=hooks_of(webhooks, hooks),
                 max_rooms=settings.max_rooms,
             )
         )
-        checks = Checks(rules, access, f"engineroom-{port}")
-        gate = Gate(checks, rooms, documents_anywhere=live.current is None)
+        documents = await stack.enter_async_context(
+            documents_of(
+                memory,
+                rooms,
+                store,
+                document_bytes=settings.document_bytes,
+                remains=(programs.forget, outputs.forget),
+                on_delete=(lambda address: None) if webhooks is None else webhooks.watch.deleted,
+            )
+        )
+        if webhooks is not None:
+            await stack.enter_async_context(running(webhooks, store))
+        lag = await stack.enter_async_context(LoopLag())
+        observing = observe(
+            rooms,
+            lag,
+            Health(rooms, memory.probe),
+            store=store,
+            webhooks=webhooks,
+            metrics_token=settings.metrics_token,
+        )
+        proxies = Proxies(settings.trusted_proxies)
+        checks = Checks(rules, access, f"engineroom-{port}", proxies=proxies)
+        seconds = settings.handshake_timeout_seconds
+        authority = Authority(authorize, hooks, timeout_seconds=seconds)
+        stays = await stack.enter_async_context(Stays(access))
+        anywhere = live.current is None
+        gate = Gate(checks, rooms, stays, authority, documents_anywhere=anywhere)
         token = None if settings.no_auth else secrets.token
-        doorway = Doorway(gate, socket_limits(settings))
+        lobby = await stack.enter_async_context(Lobby(lobby_limits(settings), rooms.counters.limits))
+        counting = (connection_limits(settings), proxies, rooms.counters.limits)
+        doorway = Doorway(
+            Turnstile(FrontDoors(gate, lobby), *counting),
+            socket_limits(settings),
+            Connections(*counting),
+            rooms.counters,
+        )
         # At last: a server that cannot start says that alone.
         tell_runtime(choice)
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(live.follow(rooms.replan), name="follow the site")
             try:
-                yield Services(rooms, outputs, live, access, checks, doorway, token)
+                yield Services(
+                    rooms=rooms,
+                    outputs=outputs,
+                    live=live,
+                    access=access,
+                    authority=authority,
+                    stays=stays,
+                    checks=checks,
+                    doorway=doorway,
+                    documents=documents,
+                    past=Past(documents, store, room_limits(settings)),
+                    observing=observing,
+                    http_body_bytes=settings.http_body_bytes,
+                    token=token,
+                )
             finally:
                 following.cancel()
 
@@ -119,50 +206,3 @@ def tell_runtime(choice: Choice) -> None:
     runtime = choice.runtime
     where = "in the sandbox (bubblewrap)" if runtime.contained else "as ordinary processes"
     logger.info("programs run %s; limits: %s", where, runtime.describe_limits())
-
-
-def host_rules(settings: Settings, port: int) -> HostRules:
-    """Which hosts and origins the settings let in.
-
-    Raises:
-        SettingsError: one of them is none.
-    """
-    return HostRules(
-        settings.host,
-        port,
-        tuple(parse_allowed_host(text) for text in settings.allow_host),
-        tuple(parse_allowed_origin(text) for text in settings.allow_origin),
-    )
-
-
-def socket_limits(settings: Settings) -> SocketLimits:
-    """The bounds of sockets, as the settings have them."""
-    return SocketLimits(
-        frame_bytes=settings.max_frame_bytes,
-        write_high_bytes=settings.write_high_bytes,
-        write_low_bytes=settings.write_low_bytes,
-        handshake_timeout_seconds=settings.handshake_timeout_seconds,
-        close_timeout_seconds=settings.close_timeout_seconds,
-        ping_idle_seconds=settings.ping_idle_seconds,
-        ping_reply_seconds=settings.ping_reply_seconds,
-    )
-
-
-def room_limits(settings: Settings) -> RoomLimits:
-    """The bounds of rooms, as the settings have them."""
-    return RoomLimits(
-        members=settings.room_members,
-        document_bytes=settings.document_bytes,
-        linger_seconds=settings.linger_seconds,
-        evaluation_seconds=settings.evaluation_seconds,
-    )
-
-
-def program_limits(settings: Settings) -> Limits:
-    """The bounds of one program with its descendants, as the settings have them."""
-    return Limits(
-        memory_bytes=settings.program_memory_bytes,
-        processes=settings.program_processes,
-        cpu=settings.program_cpu,
-        file_bytes=settings.program_file_bytes,
-    )

@@ -10,23 +10,54 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
 from engineroom.errors import SettingsError
+from engineroom.protocols.hocuspocus import MAX_STATELESS_BYTES
+from engineroom.protocols.page import MAX_CODE_BYTES, MAX_TYPED_BYTES, MAX_VALUE_BYTES
+from engineroom.rooms.limits import RoomLimits
+
+from .connection import SocketLimits
+from .counts import ConnectionLimits
+from .webhooks.subscription import MAX_WEBHOOKS, Webhook
 
 PREFIX = "ENGINEROOM_"
 # These are for the programs in a room (see programs/), among which a server may have been started.
+JSON_SETTINGS = frozenset({"stores", "webhooks"})  # whose text in the environment is JSON
 NOT_SETTINGS = frozenset({"ENGINEROOM_CONFIG", "ENGINEROOM_ROOM", "ENGINEROOM_VALUES_FD"})
 
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86400)]
 Bytes: TypeAlias = Annotated[int, Meta(ge=1024, le=1 << 30)]
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=10_000_000)]
+Rate: TypeAlias = Annotated[float, Meta(ge=1, le=1e9)]
+KeyAlgorithm: TypeAlias = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+]
+
+# The bounds of the parts, whose defaults are the settings'.
+_CONNECTIONS: Final = ConnectionLimits()
+_ROOMS: Final = RoomLimits()
+_SOCKETS: Final = SocketLimits()
+
+
+StoreName: TypeAlias = Annotated[str, Meta(pattern=r"^(sqlite|file|memory|postgres(ql)?://.+)\Z")]
+
+
+class StoreRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another store, or another durability, for documents whose path begins with `prefix`. What it
+    does not state is the server's.
+    """
+
+    prefix: Annotated[str, Meta(min_length=1, max_length=255)]
+    store: StoreName | None = None
+    durability: Literal["disk", "os", "memory"] | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,24 +77,92 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     no_auth: bool = False
     allow_host: tuple[str, ...] = ()
     allow_origin: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+
+    # Tokens of an issuer.
+    jwt_secret: Annotated[str, Meta(min_length=32, max_length=1024)] | None = None
+    jwt_keys: Annotated[str, Meta(min_length=1)] | None = None
+    jwt_algorithms: tuple[KeyAlgorithm, ...] = ("RS256", "ES256", "EdDSA")
+    jwt_issuer: Annotated[str, Meta(min_length=1)] | None = None
+    jwt_audience: Annotated[str, Meta(min_length=1)] | None = None
+    jwt_leeway_seconds: Annotated[float, Meta(ge=0, le=300)] = 10.0
+    jwt_require_exp: bool = True
+    jwt_rooms_claim: Annotated[str, Meta(min_length=1)] = "rooms"
+    jwt_keys_seconds: Seconds = 3_600.0
+    jwt_keys_retry_seconds: Seconds = 30.0
 
     # Sockets.
-    max_frame_bytes: Bytes = 17 << 20
-    write_high_bytes: Bytes = 256 << 10
-    write_low_bytes: Bytes = 64 << 10
-    handshake_timeout_seconds: Seconds = 10.0
-    close_timeout_seconds: Seconds = 3.0
-    ping_idle_seconds: Seconds = 30.0
-    ping_reply_seconds: Seconds = 20.0
+    max_frame_bytes: Bytes = _SOCKETS.frame_bytes
+    write_high_bytes: Bytes = _SOCKETS.write_high_bytes
+    write_low_bytes: Bytes = _SOCKETS.write_low_bytes
+    handshake_timeout_seconds: Seconds = _SOCKETS.handshake_timeout_seconds
+    close_timeout_seconds: Seconds = _SOCKETS.close_timeout_seconds
+    ping_idle_seconds: Seconds = _SOCKETS.ping_idle_seconds
+    ping_reply_seconds: Seconds = _SOCKETS.ping_reply_seconds
+    max_connections: Count = _CONNECTIONS.connections
+    connections_per_address: Count = _CONNECTIONS.connections_per_address
+    max_sockets: Count = _CONNECTIONS.sockets
+    sockets_per_address: Count = _CONNECTIONS.sockets_per_address
+    keep_alive_seconds: Seconds = _CONNECTIONS.keep_alive_seconds
+    stalled_seconds: Seconds = _CONNECTIONS.stalled_seconds
+    unauthenticated_sockets: Count = 1_000
+    unauthenticated_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 64 << 20
+    authentication_seconds: Seconds = 30.0
+    socket_documents: Annotated[int, Meta(ge=1, le=10_000)] = 100
 
     # Rooms.
     max_rooms: Count = 10_000
-    room_members: Count = 1_000
-    document_bytes: Bytes = 256 << 20
-    linger_seconds: Annotated[float, Meta(ge=0, le=86400)] = 30.0
-    evaluation_seconds: Seconds = 3_600.0
-    durability: Literal["disk", "os"] = "disk"
+    room_members: Count = _ROOMS.members
+    document_bytes: Bytes = _ROOMS.document_bytes
+    linger_seconds: Annotated[float, Meta(ge=0, le=86400)] = _ROOMS.linger_seconds
+    evaluation_seconds: Seconds = _ROOMS.evaluation_seconds
+    store: StoreName = "sqlite"
+    durability: Literal["disk", "os", "memory"] = "disk"
+    stores: tuple[StoreRule, ...] = ()
+    archive: Annotated[str, Meta(pattern=r"^(s3://[^/]+|file:///).*\Z")] | None = None
+    archive_endpoint: Annotated[str, Meta(pattern=r"^https?://.+\Z")] | None = None
+    archive_sweep_seconds: Seconds = 300.0
+    other_history: Literal["refuse", "fork"] = _ROOMS.other_history
     drain_seconds: Annotated[float, Meta(gt=0, le=60)] = 3.0
+
+    # What a member may make grow. The defaults are explained in `rooms/limits.py`.
+    messages_per_second: Rate = _ROOMS.messages_per_second
+    bytes_per_second: Rate = _ROOMS.bytes_per_second
+    update_bytes: Bytes = _ROOMS.update_bytes
+    reader_update_bytes: Bytes = _ROOMS.reader_update_bytes
+    update_deletions: Count = _ROOMS.update_deletions
+    waiting_updates: Count = _ROOMS.waiting_updates
+    unstored_bytes: Bytes = _ROOMS.unstored_bytes
+    document_types: Annotated[int, Meta(ge=1, le=100_000)] = _ROOMS.document_types
+    held_bytes: Bytes = _ROOMS.held_bytes
+    message_bytes: Annotated[int, Meta(ge=1024, le=MAX_STATELESS_BYTES)] = _ROOMS.message_bytes
+    awareness_clients: Count = _ROOMS.awareness_clients
+    awareness_bytes: Bytes = _ROOMS.awareness_bytes
+    member_awareness_clients: Count = _ROOMS.member_awareness_clients
+    member_awareness_bytes: Bytes = _ROOMS.member_awareness_bytes
+    awareness_per_second: Rate = _ROOMS.awareness_per_second
+    room_values: Count = _ROOMS.values
+    value_bytes: Annotated[int, Meta(ge=1024, le=MAX_VALUE_BYTES)] = _ROOMS.value_bytes
+    values_bytes: Bytes = _ROOMS.values_bytes
+    queued_evaluations: Count = _ROOMS.queued_evaluations
+    code_bytes: Annotated[int, Meta(ge=1024, le=MAX_CODE_BYTES)] = _ROOMS.code_bytes
+    input_bytes: Annotated[int, Meta(ge=1024, le=MAX_TYPED_BYTES)] = _ROOMS.input_bytes
+
+    # What a program may make grow.
+    stream_bytes: Bytes = _ROOMS.stream_bytes
+    evaluation_outputs: Count = _ROOMS.outputs
+    output_bytes: Bytes = _ROOMS.output_bytes
+    evaluation_bytes: Bytes = _ROOMS.evaluation_bytes
+    screen_bytes: Bytes = _ROOMS.screen_bytes
+
+    # History.
+    history: bool = True
+    history_interval_seconds: Annotated[float, Meta(ge=1, le=30 * 86400)] = 600.0
+    history_pause_seconds: Annotated[float, Meta(ge=1, le=86400)] = 60.0
+    history_pause_updates: Count = 20
+    history_seconds: Annotated[float, Meta(ge=0, le=3650 * 86400)] = 0.0
+    versions: Annotated[int, Meta(ge=1, le=100_000)] = 500
+    versions_bytes: Annotated[int, Meta(ge=1024, le=1 << 40)] = 256 << 20
 
     # Programs.
     runtime: Literal["auto", "sandbox", "local"] = "auto"
@@ -74,12 +173,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # What is said on stderr.
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+
+    # What is served to programs, and told to them.
+    http_body_bytes: Bytes = 16 << 20
+    metrics_token: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~-]{16,200}\Z")] | None = None
+    webhooks: Annotated[tuple[Webhook, ...], Meta(max_length=MAX_WEBHOOKS)] = ()
 
     def __post_init__(self) -> None:
         if self.write_low_bytes >= self.write_high_bytes:
             raise ValueError("write_low_bytes is less than write_high_bytes")
         if self.ping_reply_seconds > self.ping_idle_seconds:
             raise ValueError("ping_reply_seconds is at most ping_idle_seconds")
+        if len({rule.prefix for rule in self.stores}) < len(self.stores):
+            raise ValueError("stores has two rules for one prefix")
 
 
 FIELDS: Mapping[str, msgspec.structs.FieldInfo] = {
@@ -109,6 +216,22 @@ def load_settings(
     stated |= _from_argv(argv)
     try:
         return msgspec.convert(stated, Settings)
+    except msgspec.ValidationError as error:
+        raise SettingsError(str(error)) from error
+
+
+def settings_of(stated: Mapping[str, object]) -> Settings:
+    """The settings that a program states as keywords; neither the environment nor a file is read. A
+    folder may be a `Path`.
+
+    Raises:
+        SettingsError: an unknown name, or a value that is not valid; says which.
+    """
+    values = {_known(name, ""): value for name, value in stated.items()}
+    texts = {n: os.fspath(v) if isinstance(v, os.PathLike) else v for n, v in values.items()}
+    checked = {name: _checked(name, value, name, strict=True) for name, value in texts.items()}
+    try:
+        return msgspec.convert(checked, Settings)
     except msgspec.ValidationError as error:
         raise SettingsError(str(error)) from error
 
@@ -150,10 +273,19 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
             continue
         name = _known(variable.removeprefix(PREFIX).lower(), f"{variable}: ")
         value: object = text
-        if isinstance(FIELDS[name].default, tuple):
+        if name in JSON_SETTINGS:
+            value = _from_json(text, variable)
+        elif isinstance(FIELDS[name].default, tuple):
             value = [part.strip() for part in text.split(",") if part.strip()]
         stated[name] = _checked(name, value, variable, strict=False)
     return stated
+
+
+def _from_json(text: str, variable: str) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise SettingsError(f"{variable} is not valid JSON: {error}") from error
 
 
 def _from_argv(argv: Mapping[str, object]) -> dict[str, object]:

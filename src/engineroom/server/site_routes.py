@@ -16,11 +16,12 @@ from engineroom.pages import Page, Site, render_message, render_page
 from engineroom.pages.names import page_of_url, page_url
 from engineroom.rooms.address import Address
 
-from .access import Visitor
 from .asgi_sockets import request_of
+from .authority import Authority
 from .files import REVALIDATE, file_answer, media_type
 from .live_site import SHARED_ROOM, LiveSite
 from .room_names import new_room_name
+from .visitors import Visitor
 
 NO_PAGE = "There is no page here."
 DOCUMENTS_ALONE = """This server keeps shared documents, for any Yjs client: connect y-websocket to this \
@@ -32,8 +33,9 @@ It was started without a folder of pages. To serve pages too, start it with one:
 class SiteRoutes:
     """The handlers for every URL that is not the server's own."""
 
-    def __init__(self, live: LiveSite) -> None:
+    def __init__(self, live: LiveSite, authority: Authority) -> None:
         self._live = live
+        self._authority = authority
 
     def routes(self) -> list[Route]:
         """For the router, after all others."""
@@ -52,23 +54,25 @@ class SiteRoutes:
             return _documents_alone(path, visitor)
         page = site.page(page_of_url("/" + path))
         if page is not None:
-            return self._page(page, site, visitor, request)
+            return await self._page(page, site, visitor, request)
         return await self._file(path, site, visitor, request)
 
     # --- pages -------------------------------------------------------------------------------
 
-    def _page(self, page: Page, site: Site, visitor: Visitor, request: HttpRequest) -> Response:
+    async def _page(
+        self, page: Page, site: Site, visitor: Visitor, request: HttpRequest
+    ) -> Response:
         # Compared decoded: browsers and we do not encode the same characters.
         if "/" + request.path_params["path"] != unquote(page.url):
             return _redirect(page, request, {})
-        room = SHARED_ROOM if page.shared else request.query_params.get("room")
-        if room is None:
-            room = new_room_name() if visitor.everything else _only_room(page, visitor)
-            return _redirect(page, request, {"room": room})
-        address = _address(page, room)
+        stated = SHARED_ROOM if page.shared else request.query_params.get("room")
+        address = _address(page, _any_room(page, visitor) if stated is None else stated)
+        visitor = await self._authority.at(request_of(request.scope), visitor, address)
         if "read" not in visitor.rights(address):
             raise AccessDenied("The link that you were given is for another room.", 403)
-        guest = not visitor.everything
+        if stated is None:
+            return _redirect(page, request, {"room": address.room})
+        guest = not visitor.reads_everything
         text = render_page(page, site, room=address.room, address=str(address), guest=guest)
         return HTMLResponse(text, headers={"cache-control": "private, no-cache"})
 
@@ -78,7 +82,8 @@ class SiteRoutes:
         self, path: str, site: Site, visitor: Visitor, request: HttpRequest
     ) -> Response:
         file = await asyncio.to_thread(site.file, path)
-        if not visitor.everything and (file is None or not media_type(file).startswith("image/")):
+        is_image = file is not None and media_type(file).startswith("image/")
+        if not (visitor.reads_everything or is_image):
             raise AccessDenied("The link that you were given is for one room alone.", 403)
         if file is not None:
             answer = file_answer(file, request_of(request.scope), cache_control=REVALIDATE)
@@ -114,17 +119,14 @@ def _address(page: Page, room: str) -> Address:
         raise AccessDenied(str(error), 404) from error
 
 
-def _only_room(page: Page, visitor: Visitor) -> str:
-    """The room of this page that a visitor without a name in the URL must mean."""
-    rooms = [name.rpartition("@") for name in visitor.rooms]
-    names = [room for path, at, room in rooms if at and path == page.path]
-    if not names:
-        raise AccessDenied("The link that you were given is for another room.", 403)
-    return names[-1]
+def _any_room(page: Page, visitor: Visitor) -> str:
+    """The room of this page that a visitor means who names none: the one that it was let into, or a new one."""
+    let_into = [] if visitor.everything else visitor.rooms(page.path)
+    return let_into[-1] if let_into else new_room_name()
 
 
 def _documents_alone(path: str, visitor: Visitor) -> Response:
-    if not visitor.everything:
+    if not visitor.reads_everything:
         raise AccessDenied("The link that you were given is for one room alone.", 403)
     if path:
         raise AccessDenied(NO_PAGE, 404)

@@ -14,13 +14,19 @@ from http import HTTPStatus
 
 from engineroom.errors import AccessDenied
 
-from .gate import Request
+from .request import Request
 
 MAX_REQUEST_BYTES = 16 << 10
 
 
-def parse_upgrade(data: bytes, local_address: str | None) -> tuple[Request, bytes]:
-    """The request in `data`, and its `Sec-WebSocket-Key`.
+def parse_upgrade(
+    data: bytes,
+    local_address: str | None,
+    peer_address: str | None = None,
+    *,
+    is_secure: bool = False,
+) -> tuple[Request, bytes]:
+    """The request in `data`, and its `Sec-WebSocket-Key`; the rest is as in `Request`.
 
     Raises:
         AccessDenied: statuses 400, 405, 426, 431: it is no upgrade to a WebSocket of version 13.
@@ -35,7 +41,14 @@ def parse_upgrade(data: bytes, local_address: str | None) -> tuple[Request, byte
         name, _, value = line.partition(b":")
         headers.append((name.strip().lower(), value.strip()))
     raw_path, _, query = target.partition(b"?")
-    request = Request(raw_path, query, headers, local_address)
+    request = Request(
+        raw_path,
+        query,
+        headers,
+        local_address,
+        peer_address=peer_address,
+        is_secure=is_secure,
+    )
     if method != b"GET":
         raise AccessDenied("A WebSocket is opened with GET.", 405)
     return request, _checked_key(request)
@@ -74,7 +87,7 @@ def refusal_headers(status: int, text: str) -> list[tuple[bytes, bytes]]:
         headers.append((b"www-authenticate", b"Bearer"))
     if status == HTTPStatus.UPGRADE_REQUIRED:
         headers.append((b"sec-websocket-version", b"13"))
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         headers.append((b"retry-after", b"2"))
     return headers
 

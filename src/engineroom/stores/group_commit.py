@@ -1,7 +1,8 @@
 """One thread that writes for all documents. What is queued while it commits goes into its next
 commit, whatever the document, so that a commit costs the same for one append and for a thousand.
 
-It knows a queue, one writer's tables and callbacks; nothing of what the calls change. Two sides,
+It knows a queue, something that commits (`Written`) and callbacks; nothing of what the calls
+change. Two sides,
 with nothing shared but the queue: the event loop hands calls in and counts them; the thread takes
 all that is there, commits, and tells the loop once for each commit. The loop never waits for the
 thread, the thread never for the loop.
@@ -11,34 +12,49 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import threading
+import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Self
+from typing import Generic, Protocol, Self, TypeVar
 
 from engineroom.errors import StoreError
-from engineroom.stores.database import explain
 from engineroom.stores.outstanding import Call, Outstanding
-from engineroom.stores.promises import StoreStatistics
-from engineroom.stores.tables import Tables
+from engineroom.stores.pace import Pace
+from engineroom.stores.promises import Durability, StoreStatistics
 
 logger = logging.getLogger("engineroom.stores")
 
-Work = Callable[[Tables], None]
+
+class Written(Protocol):
+    """What is written, by one thread. Errors of the disk come out of both as `StoreError`."""
+
+    def transaction(self, durability: Durability) -> AbstractContextManager[None]:
+        """One commit: everything in the block, or nothing of it when this raises."""
+
+    def close(self) -> None:
+        """The end, in no transaction."""
+
+
+Tables = TypeVar("Tables", bound=Written)
 
 
 @dataclass(slots=True)
-class _Job:
+class _Job(Generic[Tables]):
     """A call on its way through the thread, which writes `refusal` before it tells the loop."""
 
-    work: Work
+    work: Callable[[Tables], None]
+    durability: Durability
+    alone: bool
+    records: int
+    fence: bool
     refusal: StoreError | None = None
 
 
-class GroupCommit:
+class GroupCommit(Generic[Tables]):
     """The writer of the tables that `open_tables` opens: a thread for as long as `async with`.
 
     Leaving commits and reports everything that was submitted. The thread is a daemon: a process
@@ -48,7 +64,9 @@ class GroupCommit:
 
     def __init__(self, open_tables: Callable[[], Tables]) -> None:
         self._open_tables = open_tables
-        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Job[Tables] | None] = SimpleQueue()
+        self._pace = Pace()
+        self._hurry = threading.Event()
         self._outstanding = Outstanding()
         self._commits = 0
         self._failed_commits = 0
@@ -91,8 +109,23 @@ class GroupCommit:
         """Whether something submitted for the document `path` has not been reported."""
         return self._outstanding.concerns(path)
 
-    def submit(self, call: Call, work: Work) -> None:
+    def submit(
+        self,
+        call: Call,
+        work: Callable[[Tables], None],
+        *,
+        durability: Durability = "disk",
+        alone: bool = False,
+        records: int = 0,
+        fence: bool = False,
+    ) -> None:
         """Queue `work`; `call.done` is called in the loop after its commit. Calls keep their order.
+
+        A commit is synchronised with the disk when one of its jobs asks for `disk`. Work that is
+        `alone` has a commit of its own. Work that adds `records` to a log may wait for others some
+        milliseconds (see `pace`); work that adds none is somebody's who waits, and is begun at
+        once. A `fence` changes nothing, it waits for what came before: that it could be committed
+        says nothing about the disk.
 
         Raises:
             StoreError: the writer is closed, or its thread has crashed.
@@ -100,7 +133,9 @@ class GroupCommit:
         if self._closed is not None:
             raise StoreError(self._closed)
         self._outstanding.add(call)
-        self._queue.put(_Job(work))
+        self._queue.put(_Job(work, durability, alone, records, fence))
+        if not records:
+            self._hurry.set()
 
     def statistics(self) -> StoreStatistics:
         """What was submitted and not reported, and the commits since the opening."""
@@ -115,13 +150,15 @@ class GroupCommit:
         if self._closed is None:
             self._closed = reason
             self._queue.put(None)
+            self._hurry.set()
 
-    def _report(self, jobs: list[_Job], failure: str | None) -> None:
+    def _report(self, jobs: list[_Job[Tables]], failure: str | None) -> None:
         if failure is None:
             self._commits += 1
         else:
             self._failed_commits += 1
-        self._log_change(failure)
+        if failure is not None or not all(job.fence for job in jobs):
+            self._log_change(failure)
         for job in jobs:
             # An error for each: one exception raised in several tasks would mix their tracebacks.
             self._outstanding.report_next(job.refusal or (StoreError(failure) if failure else None))
@@ -174,23 +211,31 @@ class GroupCommit:
             going = self._tell(self._note_opened)
             while going:
                 jobs, going = self._take()
-                if jobs:
-                    failure = _commit(tables, jobs)
-                    going = self._tell(self._report, jobs, failure) and going
+                for commit in _commits(jobs):
+                    failure = _commit(tables, commit)
+                    going = self._tell(self._report, commit, failure) and going
         finally:
             _close_tables(tables)
 
-    def _take(self) -> tuple[list[_Job], bool]:
+    def _take(self) -> tuple[list[_Job[Tables]], bool]:
         """All that is queued, once there is something; and whether more may come."""
-        jobs: list[_Job] = []
+        jobs: list[_Job[Tables]] = []
         job = self._queue.get()
+        self._wait_for_company()
         while job is not None:
             jobs.append(job)
             try:
                 job = self._queue.get_nowait()
             except Empty:
-                return jobs, True
-        return jobs, False
+                break
+        self._pace.begin(sum(each.records for each in jobs), time.monotonic())
+        return jobs, job is not None
+
+    def _wait_for_company(self) -> None:
+        delay = self._pace.delay(time.monotonic())
+        if delay:
+            self._hurry.wait(delay)
+        self._hurry.clear()
 
     def _tell(self, callback: Callable[..., None], *arguments: object) -> bool:
         """Call `callback` in the loop; False when it is closed and nobody is left to be told."""
@@ -201,27 +246,39 @@ class GroupCommit:
         return True
 
 
-def _commit(tables: Tables, jobs: list[_Job]) -> str | None:
+def _commits(jobs: list[_Job[Tables]]) -> list[list[_Job[Tables]]]:
+    """The jobs in order, by commits."""
+    if not any(job.alone for job in jobs):
+        return [jobs] if jobs else []
+    commits: list[list[_Job[Tables]]] = [[]]
+    for job in jobs:
+        if job.alone:
+            commits += [[job], []]
+        else:
+            commits[-1].append(job)
+    return [commit for commit in commits if commit]
+
+
+def _commit(tables: Tables, jobs: list[_Job[Tables]]) -> str | None:
     """Do all `jobs` in one commit; why it failed, else None. A refused job disturbs no other."""
+    synchronised = any(job.durability == "disk" for job in jobs)
     try:
-        with tables.transaction():
+        with tables.transaction("disk" if synchronised else "os"):
             for job in jobs:
                 try:
                     job.work(tables)
                 except StoreError as refusal:
                     job.refusal = refusal
-    except sqlite3.Error as error:
-        return f"the store could not be written: {explain(error)}"
+    except StoreError as error:
+        return str(error)
     except Exception as error:
         logger.exception("a fault in the store")
         return f"the store could not be written: {error!r}"
     return None
 
 
-def _close_tables(tables: Tables) -> None:
+def _close_tables(tables: Written) -> None:
     try:
         tables.close()
-    except sqlite3.Error as error:
-        logger.warning(
-            "the store's log could not be copied into its file (it stays beside it): %s", error
-        )
+    except StoreError as error:
+        logger.warning("%s", error)

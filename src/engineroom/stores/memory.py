@@ -10,17 +10,22 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from types import TracebackType
 from typing import Self
 
 from engineroom.errors import StoreError
-from engineroom.rooms.storage import DocumentInfo, Record, Stored, StoredDocument
+from engineroom.rooms.storage import DocumentInfo, Record, Stored, StoredDocument, Version
 from engineroom.stores.outstanding import Call, Outstanding
 from engineroom.stores.promises import (
     Head,
     StoreStatistics,
+    check_history,
+    check_new_version,
     check_path,
+    check_version,
+    check_version_name,
     head_after_append,
     head_after_compaction,
 )
@@ -30,7 +35,10 @@ from engineroom.stores.promises import (
 class _Document:
     head: Head
     records: list[Record] = field(default_factory=list)
+    history: list[Record] = field(default_factory=list)
+    versions: dict[str, tuple[Version, bytes]] = field(default_factory=dict)
     snapshot: bytes | None = None
+    notes: bytes = b""
     changed: float = 0.0
 
 
@@ -66,9 +74,7 @@ class MemoryStore:
 
     async def load(self, path: str) -> StoredDocument | None:
         """See `Store.load`."""
-        self._check_open()
-        check_path(path)
-        document = self._documents.get(path)
+        document = self._find(path)
         if document is None:
             return None
         head = document.head
@@ -78,6 +84,7 @@ class MemoryStore:
             head.snapshot_number,
             tuple(document.records),
             head.last_number,
+            notes=document.notes,
         )
 
     def append(self, path: str, lineage: str, records: Sequence[Record], stored: Stored) -> None:
@@ -94,19 +101,80 @@ class MemoryStore:
             asyncio.get_running_loop().call_soon(self._report)
         self._outcomes.append(outcome)
 
-    async def compact(self, path: str, snapshot: bytes, number: int) -> None:
+    async def compact(
+        self,
+        path: str,
+        snapshot: bytes,
+        number: int,
+        *,
+        notes: bytes = b"",
+        history_since: float = inf,
+    ) -> None:
         """See `Store.compact`."""
         self._check_open()
+        check_history(history_since)
         document = self._documents.get(path)
         head = head_after_compaction(path, _head(document), number)
         assert document is not None
-        document.head, document.snapshot = head, snapshot
+        document.head, document.snapshot, document.notes = head, snapshot, notes
+        covered = (record for record in document.records if record.number <= number)
+        document.history = [
+            record for record in (*document.history, *covered) if record.time >= history_since
+        ]
         document.records = [record for record in document.records if record.number > number]
 
-    async def list_documents(self) -> list[DocumentInfo]:
+    async def list_documents(self, prefix: str = "") -> list[DocumentInfo]:
         """See `Store.list_documents`."""
         self._check_open()
-        return [_describe(path, document) for path, document in sorted(self._documents.items())]
+        return [
+            _describe(path, document)
+            for path, document in sorted(self._documents.items())
+            if path.startswith(prefix)
+        ]
+
+    async def read_history(self, path: str, *, after: int = 0, limit: int = 10_000) -> list[Record]:
+        """See `Store.read_history`."""
+        document = self._find(path)
+        if document is None:
+            return []
+        records = (*document.history, *document.records)
+        return [record for record in records if record.number > after][:limit]
+
+    async def put_version(self, path: str, version: Version, encoding: bytes) -> None:
+        """See `Store.put_version`."""
+        self._check_open()
+        check_version(path, version, encoding)
+        document = self._documents.get(path)
+        taken = document is not None and version.id in document.versions
+        check_new_version(path, version, document=document is not None, taken=taken)
+        assert document is not None
+        document.versions[version.id] = (version, encoding)
+
+    async def list_versions(self, path: str) -> list[Version]:
+        """See `Store.list_versions`."""
+        document = self._find(path)
+        return [version for version, _ in document.versions.values()] if document else []
+
+    async def read_version(self, path: str, version: str) -> bytes | None:
+        """See `Store.read_version`."""
+        document = self._find(path)
+        entry = document.versions.get(version) if document else None
+        return entry[1] if entry else None
+
+    async def rename_version(self, path: str, version: str, name: str) -> bool:
+        """See `Store.rename_version`."""
+        document = self._find(path)
+        check_version_name(path, name)
+        if document is None or version not in document.versions:
+            return False
+        known, encoding = document.versions[version]
+        document.versions[version] = (replace(known, name=name), encoding)
+        return True
+
+    async def delete_version(self, path: str, version: str) -> bool:
+        """See `Store.delete_version`."""
+        document = self._find(path)
+        return document is not None and document.versions.pop(version, None) is not None
 
     async def delete(self, path: str) -> bool:
         """See `Store.delete`."""
@@ -121,6 +189,11 @@ class MemoryStore:
     def _check_open(self) -> None:
         if not self._open:
             raise StoreError("the store is closed")
+
+    def _find(self, path: str) -> _Document | None:
+        self._check_open()
+        check_path(path)
+        return self._documents.get(path)
 
     def _append(self, path: str, lineage: str, records: Sequence[Record]) -> None:
         document = self._documents.get(path)
@@ -151,12 +224,14 @@ def _head(document: _Document | None) -> Head | None:
 
 def _describe(path: str, document: _Document) -> DocumentInfo:
     head = document.head
-    stored_bytes = sum(len(record.update) for record in document.records)
+    records = sum(len(record.update) for record in (*document.history, *document.records))
+    versions = sum(version.bytes for version, _ in document.versions.values())
+    snapshot = len(document.snapshot or b"") + len(document.notes)
     return DocumentInfo(
         path,
         head.lineage,
         head.last_number,
         head.snapshot_number,
-        stored_bytes + len(document.snapshot or b""),
+        records + versions + snapshot,
         document.changed,
     )

@@ -11,10 +11,14 @@ import asyncio
 import hashlib
 import logging
 import re
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
+
+from engineroom.rooms.address import Address
 
 logger = logging.getLogger("engineroom.stores")
 
@@ -69,11 +73,19 @@ class OutputFiles:
         file = self._file(path, evaluation, index)
         return file if file is not None and file.is_file() else None
 
+    async def forget(self, address: Address) -> None:
+        """Remove all outputs of a room, after what was handed over is written."""
+        loop = asyncio.get_running_loop()
+        folder = self._room_folder(str(address))
+        await loop.run_in_executor(self._writer, partial(shutil.rmtree, folder, ignore_errors=True))
+
+    def _room_folder(self, path: str) -> Path:
+        return self._folder / hashlib.sha256(path.encode()).hexdigest()[:32]
+
     def _file(self, path: str, evaluation: str, index: int) -> Path | None:
         if not _EVALUATION.fullmatch(evaluation) or not 0 <= index < 100_000:
             return None
-        room = hashlib.sha256(path.encode()).hexdigest()[:32]
-        return self._folder / room / f"{evaluation}-{index}.txt"
+        return self._room_folder(path) / f"{evaluation}-{index}.txt"
 
     def _write(self, file: Path, data: bytes) -> None:
         try:

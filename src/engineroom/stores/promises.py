@@ -9,11 +9,18 @@ never has a hole that an acknowledgement has passed.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from engineroom.errors import StoreError
-from engineroom.rooms.storage import Record
+from engineroom.rooms.storage import Record, Version
+
+Durability: TypeAlias = Literal["disk", "os"]
+DurabilityOf: TypeAlias = Callable[[str], Durability]
+"""What "stored" promises for a document of this path."""
+
+MAX_VERSION_ID = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,65 @@ def head_after_compaction(path: str, head: Head | None, number: int) -> Head:
             f"{head.snapshot_number}, its log ends at {head.last_number}"
         )
     return Head(head.lineage, head.last_number, number)
+
+
+def check_history(history_since: float) -> None:
+    """Let a bound of the history through.
+
+    Raises:
+        StoreError: it is no number.
+    """
+    if math.isnan(history_since):
+        raise StoreError("history_since must be a number of seconds since the epoch")
+
+
+def check_version(path: str, version: Version, encoding: bytes) -> None:
+    """Let a version through that can be stored.
+
+    Raises:
+        StoreError: its id is not 1 to 64 printable ASCII characters, its size is not its
+        encoding's, its time is no finite number, or a text of it is not Unicode.
+    """
+    check_path(path)
+    name = version.id
+    if not (0 < len(name) <= MAX_VERSION_ID and name.isascii() and name.isprintable()):
+        raise StoreError(
+            f"{name!r} cannot be a version's id: it has 1 to {MAX_VERSION_ID} ASCII characters"
+        )
+    if version.bytes != len(encoding):
+        raise StoreError(
+            f"version {name!r} of document {path!r} says {version.bytes} bytes and has "
+            f"{len(encoding)}"
+        )
+    texts = (version.kind, version.name, version.user)
+    if not math.isfinite(version.time) or not all(_is_unicode(text) for text in texts):
+        raise StoreError(
+            f"version {name!r} of document {path!r} cannot be stored: "
+            "its time must be a finite number, and kind, name and user Unicode text"
+        )
+
+
+def check_new_version(path: str, version: Version, *, document: bool, taken: bool) -> None:
+    """Let a version through whose document is there and whose id is free.
+
+    Raises:
+        StoreError: there is no such document, or the id is taken.
+    """
+    if not document:
+        raise StoreError(f"there is no document {path!r} to keep a version of")
+    if taken:
+        raise StoreError(f"document {path!r} has a version {version.id!r} already")
+
+
+def check_version_name(path: str, name: str) -> None:
+    """Let a version's new name through.
+
+    Raises:
+        StoreError: it is not Unicode text.
+    """
+    check_path(path)
+    if not _is_unicode(name):
+        raise StoreError(f"{name!r} cannot name a version: it is not Unicode text")
 
 
 def _checked_lineage(path: str, lineage: str) -> str:

@@ -12,8 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engineroom.errors import StoreError
-from engineroom.rooms.storage import DocumentInfo, Record, StoredDocument
-from engineroom.stores.database import connect, explain, record_checksum, snapshot_checksum
+from engineroom.rooms.storage import DocumentInfo, Record, StoredDocument, Version
+from engineroom.stores.database import (
+    connect,
+    explain,
+    record_checksum,
+    snapshot_checksum,
+    version_checksum,
+)
 from engineroom.stores.promises import check_path
 
 # With max(), SQLite takes a bare column (here: time) from the row that has the maximum; its manual
@@ -21,7 +27,9 @@ from engineroom.stores.promises import check_path
 _LIST = """
 SELECT d.path, d.lineage,
     max(coalesce(r.last, 0), coalesce(q.last, 0), coalesce(s.number, 0)), coalesce(s.number, 0),
-    coalesce(r.size, 0) + coalesce(length(s.bytes), 0), coalesce(r.time, s.changed, 0.0)
+    coalesce(r.size, 0) + coalesce(h.size, 0) + coalesce(v.size, 0)
+        + coalesce(length(s.bytes), 0) + coalesce(length(s.notes), 0),
+    coalesce(r.time, s.changed, 0.0)
 FROM documents AS d
 LEFT JOIN (
     SELECT document, max(number) AS last, sum(length(bytes)) AS size, time
@@ -30,9 +38,86 @@ LEFT JOIN (
 LEFT JOIN (
     SELECT document, max(number) AS last FROM quarantine GROUP BY document
 ) AS q ON q.document = d.id
+LEFT JOIN (
+    SELECT document, sum(length(bytes)) AS size FROM history GROUP BY document
+) AS h ON h.document = d.id
+LEFT JOIN (
+    SELECT document, sum(length(bytes)) AS size FROM versions GROUP BY document
+) AS v ON v.document = d.id
 LEFT JOIN snapshots AS s ON s.document = d.id
+WHERE substr(CAST(d.path AS BLOB), 1, length(:prefix)) = :prefix
 ORDER BY d.path
 """
+_HISTORY = """
+SELECT d.id, r.number, r.time, r.user, r.bytes, r.checksum FROM documents AS d JOIN (
+    SELECT * FROM history UNION ALL SELECT * FROM records
+) AS r ON r.document = d.id
+WHERE d.path = ? AND r.number > ? ORDER BY r.number
+"""
+_VERSIONS = """
+SELECT v.id, v.number, v.time, v.kind, v.name, v.user, length(v.bytes)
+FROM versions AS v JOIN documents AS d ON d.id = v.document WHERE d.path = ? ORDER BY v.sequence
+"""
+_VERSION = """
+SELECT d.id, v.number, v.time, v.checksum, v.bytes
+FROM versions AS v JOIN documents AS d ON d.id = v.document WHERE d.path = ? AND v.id = ?
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SQLiteReader:
+    """The file at the absolute path `file`, to read. Any thread may call it, several at a time.
+
+    Every call raises `StoreError` when the file cannot be read.
+    """
+
+    file: Path
+
+    def document(self, path: str) -> Reading | None:
+        """See `read_document`."""
+        return read_document(self.file, path)
+
+    def documents(self, prefix: str) -> list[DocumentInfo]:
+        """All documents whose path begins with `prefix`, by path."""
+        return read_list(self.file, prefix)
+
+    def history(self, path: str, after: int, limit: int) -> list[Record]:
+        """The oldest `limit` sound records with a number above `after`."""
+        check_path(path)
+        records: list[Record] = []
+        with _reader(self.file) as connection:
+            for identity, *fields in connection.execute(_HISTORY, (path, after)):
+                if len(records) >= limit:
+                    break
+                if _is_sound(identity, *fields):
+                    number, time, user, update, _ = fields
+                    records.append(Record(number, time, user, update))
+        return records
+
+    def versions(self, path: str) -> list[Version]:
+        """The versions of a document, oldest first."""
+        check_path(path)
+        with _reader(self.file) as connection:
+            return [Version(*row) for row in connection.execute(_VERSIONS, (path,))]
+
+    def version(self, path: str, version: str) -> bytes | None:
+        """The encoding of a version.
+
+        Raises:
+            StoreError: it is damaged.
+        """
+        check_path(path)
+        with _reader(self.file) as connection:
+            row = connection.execute(_VERSION, (path, version)).fetchone()
+        if row is None:
+            return None
+        identity, number, time, checksum, encoding = row
+        if version_checksum(identity, version, number, time, encoding) != checksum:
+            raise StoreError(
+                f"version {version!r} of document {path!r} in {self.file} is damaged: "
+                "restore the file from a backup, or delete the version"
+            )
+        return bytes(encoding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +150,7 @@ def read_document(file: Path, path: str) -> Reading | None:
         if row is None:
             return None
         identity, lineage = row
-        snapshot, snapshot_number = _read_snapshot(connection, identity, path, file)
+        snapshot, snapshot_number, notes = _read_snapshot(connection, identity, path, file)
         records, damaged = _read_records(connection, identity, snapshot_number)
         quarantined = [
             number
@@ -77,18 +162,20 @@ def read_document(file: Path, path: str) -> Reading | None:
     # What is missing from the tail without having been moved aside counts as damaged too.
     lost = last - snapshot_number - len(records)
     lost += sum(number <= snapshot_number for number in quarantined)
-    document = StoredDocument(lineage, snapshot, snapshot_number, tuple(records), last, lost)
+    document = StoredDocument(lineage, snapshot, snapshot_number, tuple(records), last, lost, notes)
     return Reading(document, identity, tuple(damaged))
 
 
-def read_list(file: Path) -> list[DocumentInfo]:
-    """All documents, by path.
+def read_list(file: Path, prefix: str = "") -> list[DocumentInfo]:
+    """All documents whose path begins with `prefix`, by path.
 
     Raises:
         StoreError: the file cannot be read.
     """
     with _reader(file) as connection:
-        return [DocumentInfo(*row) for row in connection.execute(_LIST)]
+        return [
+            DocumentInfo(*row) for row in connection.execute(_LIST, {"prefix": prefix.encode()})
+        ]
 
 
 @contextmanager
@@ -103,19 +190,20 @@ def _reader(file: Path) -> Iterator[sqlite3.Connection]:
 
 def _read_snapshot(
     connection: sqlite3.Connection, identity: int, path: str, file: Path
-) -> tuple[bytes | None, int]:
+) -> tuple[bytes | None, int, bytes]:
     row = connection.execute(
-        "SELECT number, bytes, checksum FROM snapshots WHERE document = ?", (identity,)
+        "SELECT number, bytes, notes, checksum FROM snapshots WHERE document = ?", (identity,)
     ).fetchone()
     if row is None:
-        return None, 0
-    number, snapshot, checksum = row
-    if not isinstance(snapshot, bytes) or snapshot_checksum(identity, number, snapshot) != checksum:
+        return None, 0, b""
+    number, snapshot, notes, checksum = row
+    whole = isinstance(snapshot, bytes) and isinstance(notes, bytes)
+    if not whole or snapshot_checksum(identity, number, snapshot, notes) != checksum:
         raise StoreError(
             f"the snapshot of document {path!r} (up to record {number}) in {file} is damaged. "
             "Nothing was changed: restore the file from a backup, or delete the document"
         )
-    return snapshot, number
+    return snapshot, number, notes
 
 
 def _read_records(

@@ -1,12 +1,26 @@
 """The contract suite of stores: what every `rooms.storage.Store` promises, one check a promise.
 
+    import pytest
+    from engineroom.testing.stores import STORE_CHECKS
+
+    pytestmark = pytest.mark.anyio
+
     @pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__)
     async def test_contract(check, tmp_path):
         await check(lambda: MyStore(tmp_path / "documents"))
 
-or all of them at once, with `await check_store(make_place)`. A check is given a *place*: a function
-that opens the store there, as often as it is called, with what an earlier opening left. Each check
-needs a place of its own.
+or all of them at once, each in a place of its own, with every broken promise named:
+
+    async def test_contract(tmp_path_factory):
+        def make_place():
+            folder = tmp_path_factory.mktemp("store")
+            return lambda: MyStore(folder)
+
+        await check_store(make_place)
+
+A check is given a *place*: a function that opens the store there, as often as it is called, with
+what an earlier opening left. Each check needs a place of its own. A store that keeps nothing beyond
+its closing passes too when the place gives the same object again, as `MemoryStore` does.
 """
 
 from __future__ import annotations
@@ -15,10 +29,11 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import TypeAlias
 
 from engineroom.errors import StoreError
-from engineroom.rooms.storage import Record, Store, StoredDocument
+from engineroom.rooms.storage import Record, Store, StoredDocument, Version
 
 Place: TypeAlias = Callable[[], AbstractAsyncContextManager[Store]]
 Check: TypeAlias = Callable[[Place], Awaitable[None]]
@@ -37,6 +52,11 @@ def records(first: int, last: int) -> list[Record]:
     return [record(number) for number in range(first, last + 1)]
 
 
+def version(name: str, number: int = 1, *, encoding: bytes = b"encoding") -> Version:
+    """A version of `encoding`, made by hand."""
+    return Version(name, number, 1_700_000_100.5 + number, "hand", "", "ada", len(encoding))
+
+
 async def append(
     store: Store, path: str, new: Sequence[Record], *, lineage: str = LINEAGE
 ) -> StoreError | None:
@@ -52,6 +72,15 @@ async def load(store: Store, path: str) -> StoredDocument:
     document = await store.load(path)
     assert document is not None, f"there is no document {path!r}"
     return document
+
+
+async def is_refused(change: Awaitable[object]) -> bool:
+    """Whether it raises `StoreError`."""
+    try:
+        await change
+    except StoreError:
+        return True
+    return False
 
 
 async def check_store(make_place: Callable[[], Place]) -> None:
@@ -328,15 +357,153 @@ async def a_wrong_compaction_is_refused(place: Place) -> None:
         assert await append(store, "notes", records(1, 5)) is None
         await store.compact("notes", b"snapshot", 3)
         for path, number in (("notes", 6), ("notes", 2), ("notes", 0), ("other", 1)):
-            try:
-                await store.compact(path, b"wrong", number)
-            except StoreError:
-                continue
-            raise AssertionError(f"compact({path!r}, …, {number}) was not refused")
+            assert await is_refused(store.compact(path, b"wrong", number)), (path, number)
+        assert await is_refused(store.compact("notes", b"wrong", 4, history_since=float("nan")))
         assert await load(store, "notes") == StoredDocument(
             LINEAGE, b"snapshot", 3, tuple(records(4, 5)), 5
         )
         assert await store.load("other") is None
+
+
+async def notes_stand_beside_the_snapshot(place: Place) -> None:
+    """Notes are empty at first, come back with the document, and the next compaction replaces them."""
+    notes = b"notes \x00\xff"
+    async with place() as store:
+        assert await append(store, "notes", records(1, 3)) is None
+        assert (await load(store, "notes")).notes == b""
+        await store.compact("notes", b"first", 2, notes=notes)
+        assert (await load(store, "notes")).notes == notes
+        assert await append(store, "notes", [record(4)]) is None
+    async with place() as store:
+        stored = StoredDocument(LINEAGE, b"first", 2, tuple(records(3, 4)), 4, notes=notes)
+        assert await load(store, "notes") == stored
+        await store.compact("notes", b"second", 3)
+        assert (await load(store, "notes")).notes == b""
+
+
+# --- history ---------------------------------------------------------------------------------
+
+
+async def history_has_the_whole_log_before_a_compaction(place: Place) -> None:
+    """Every record can be read from its log, in pieces; a document that is not there has none."""
+    async with place() as store:
+        assert await store.read_history("notes") == []
+        assert await append(store, "other", [record(1)]) is None
+        store.append("notes", LINEAGE, records(1, 5), lambda error: None)
+        assert await store.read_history("notes") == records(1, 5)
+        assert await store.read_history("notes", after=3) == records(4, 5)
+        assert await store.read_history("notes", after=1, limit=2) == records(2, 3)
+        assert await store.read_history("notes", after=5) == []
+
+
+async def compaction_keeps_history_since_a_time(place: Place) -> None:
+    """Covered records of that time or later stay readable, in order, and leave the document's tail."""
+    async with place() as store:
+        assert await append(store, "notes", records(1, 10)) is None
+        await store.compact("notes", b"first", 8, history_since=record(4).time)
+        document = await load(store, "notes")
+        assert (document.snapshot_number, document.records) == (8, tuple(records(9, 10)))
+        assert await store.read_history("notes") == records(4, 10)
+        assert await store.read_history("notes", after=6, limit=3) == records(7, 9)
+        await store.compact("notes", b"second", 9, history_since=record(7).time)
+    async with place() as store:
+        assert await store.read_history("notes") == records(7, 10)
+        await store.compact("notes", b"third", 10)
+        assert await store.read_history("notes") == []
+        assert (await load(store, "notes")).last_number == 10
+
+
+async def history_goes_by_time_not_by_number(place: Place) -> None:
+    """When the clock was set back, what stays is decided record by record."""
+    times = (50.0, 10.0, 60.0, 20.0, 70.0)
+    odd = [Record(number, time, "", b"x") for number, time in enumerate(times, 1)]
+    async with place() as store:
+        assert await append(store, "notes", odd) is None
+        await store.compact("notes", b"snapshot", 4, history_since=50.0)
+        assert await store.read_history("notes") == [odd[0], odd[2], odd[4]]
+        await store.compact("notes", b"snapshot", 5, history_since=60.0)
+        assert await store.read_history("notes") == [odd[2], odd[4]]
+
+
+# --- versions --------------------------------------------------------------------------------
+
+
+async def versions_are_kept_beside_the_document(place: Place) -> None:
+    """Versions are listed in the order in which they were made, and read as they were."""
+    first, second = version("b", 1), version("a", 2, encoding=b"")
+    other = Version("c", 0, -0.5, "activity", "Zoë\x00", "", 3)
+    async with place() as store:
+        store.append("notes", LINEAGE, records(1, 3), lambda error: None)
+        assert await store.list_versions("notes") == []
+        await store.put_version("notes", first, b"encoding")
+        await store.put_version("notes", second, b"")
+        await store.put_version("notes", other, b"\x00\x01\xff")
+        assert await append(store, "alone", [record(1)]) is None
+        assert await store.list_versions("alone") == []
+    async with place() as store:
+        assert await store.list_versions("notes") == [first, second, other]
+        assert await store.read_version("notes", "b") == b"encoding"
+        assert await store.read_version("notes", "a") == b""
+        assert await store.read_version("notes", "c") == b"\x00\x01\xff"
+        assert await store.read_version("notes", "d") is None
+        assert await store.read_version("alone", "b") is None
+        assert await store.list_versions("nowhere") == []
+
+
+async def versions_are_renamed_and_deleted(place: Place) -> None:
+    """A new name changes nothing else; both tell whether there was such a version."""
+    async with place() as store:
+        assert await append(store, "notes", [record(1)]) is None
+        for name in ("a", "b", "c"):
+            await store.put_version("notes", version(name), b"encoding")
+        assert await store.rename_version("notes", "a", "Draft \U0001f600") is True
+        assert await store.rename_version("notes", "nope", "x") is False
+        assert await store.rename_version("nowhere", "a", "x") is False
+        assert await store.delete_version("notes", "b") is True
+        assert await store.delete_version("notes", "b") is False
+        assert await store.delete_version("nowhere", "a") is False
+    async with place() as store:
+        renamed = replace(version("a"), name="Draft \U0001f600")
+        assert await store.list_versions("notes") == [renamed, version("c")]
+        assert await store.read_version("notes", "a") == b"encoding"
+        assert await store.read_version("notes", "b") is None
+        await store.put_version("notes", version("b", 7), b"encoding")
+        listed = await store.list_versions("notes")
+        assert [one.id for one in listed] == ["a", "c", "b"]
+
+
+async def a_wrong_version_is_refused(place: Place) -> None:
+    """Without a document, with an id that is taken or none, a size that is not its own, or text
+    that is none, nothing changes.
+    """
+    async with place() as store:
+        assert await append(store, "notes", [record(1)]) is None
+        await store.put_version("notes", version("a"), b"encoding")
+        wrong = [
+            ("nowhere", version("a"), b"encoding"),
+            ("notes", version("a", 2), b"encoding"),
+            ("notes", version(""), b"encoding"),
+            ("notes", version("x" * 65), b"encoding"),
+            ("notes", version("\u00e9"), b"encoding"),
+            ("notes", version("b"), b"other"),
+            ("notes", replace(version("b"), name="\ud800"), b"encoding"),
+            ("notes", replace(version("b"), time=float("nan")), b"encoding"),
+        ]
+        for path, new, encoding in wrong:
+            assert await is_refused(store.put_version(path, new, encoding)), (path, new)
+        assert await is_refused(store.rename_version("notes", "a", "\ud800"))
+        assert await store.list_versions("notes") == [version("a")]
+        assert await store.list_versions("nowhere") == []
+
+
+async def compaction_leaves_versions_alone(place: Place) -> None:
+    """Versions outlive the records that they were made of."""
+    async with place() as store:
+        assert await append(store, "notes", records(1, 5)) is None
+        await store.put_version("notes", version("a", 3), b"encoding")
+        await store.compact("notes", b"snapshot", 5)
+        assert await store.list_versions("notes") == [version("a", 3)]
+        assert await store.read_version("notes", "a") == b"encoding"
 
 
 # --- list and delete -------------------------------------------------------------------------
@@ -357,12 +524,35 @@ async def the_list_describes_every_document(place: Place) -> None:
         assert (await store.list_documents())[1].changed == record(3).time
 
 
+async def the_list_counts_all_that_is_stored(place: Place) -> None:
+    """A document's bytes are those of snapshot, notes, log, history and versions."""
+    async with place() as store:
+        assert await append(store, "a", [record(n, bytes(100 * n)) for n in (1, 2, 3)]) is None
+        await store.compact("a", bytes(7), 2, notes=bytes(11), history_since=record(2).time)
+        await store.put_version("a", version("v", encoding=bytes(13)), bytes(13))
+        (a,) = await store.list_documents()
+        assert a.stored_bytes == 300 + 200 + 7 + 11 + 13
+        assert (a.last_number, a.snapshot_number, a.changed) == (3, 2, record(3).time)
+
+
+async def the_list_is_of_a_prefix(place: Place) -> None:
+    """With a prefix the list has the paths that begin with it, taken literally."""
+    paths = ["a", "a%b", "a/1", "a/2", "a_b", "b", "\u00e9/1", "A/1"]
+    async with place() as store:
+        for path in paths:
+            assert await append(store, path, [record(1)]) is None
+        for prefix in ("", "a", "a/", "a%", "a_", "\u00e9", "a/1", "a/12", "z"):
+            listed = [info.path for info in await store.list_documents(prefix)]
+            assert listed == sorted(path for path in paths if path.startswith(prefix)), prefix
+
+
 async def delete_removes_a_document_alone(place: Place) -> None:
     """A deleted document is gone, tail and snapshot; another history may begin at its path."""
     async with place() as store:
         for path in ("a", "b"):
             assert await append(store, path, records(1, 4)) is None
-            await store.compact(path, b"snapshot", 2)
+            await store.compact(path, b"snapshot", 2, notes=b"notes", history_since=0.0)
+            await store.put_version(path, version("v"), b"encoding")
         assert await store.delete("a") is True
         assert await store.delete("a") is False
         assert await store.load("a") is None
@@ -370,7 +560,11 @@ async def delete_removes_a_document_alone(place: Place) -> None:
         assert await append(store, "a", [record(5)]) is not None
         assert await append(store, "a", [record(1)], lineage="new") is None
         assert await load(store, "a") == StoredDocument("new", None, 0, (record(1),), 1)
+        assert await store.read_history("a") == [record(1)]
+        assert await store.list_versions("a") == []
         assert (await load(store, "b")).snapshot == b"snapshot"
+        assert await store.read_history("b") == records(1, 4)
+        assert await store.read_version("b", "v") == b"encoding"
 
 
 async def delete_keeps_its_turn(place: Place) -> None:
@@ -404,16 +598,18 @@ async def a_closed_store_refuses(place: Place) -> None:
         assert await append(store, "notes", [record(1)]) is None
     assert isinstance(await append(store, "notes", [record(2)]), StoreError)
     for question in (
-        store.load("notes"),
-        store.compact("notes", b"snapshot", 1),
-        store.list_documents(),
-        store.delete("notes"),
+        lambda: store.load("notes"),
+        lambda: store.compact("notes", b"snapshot", 1),
+        store.list_documents,
+        lambda: store.delete("notes"),
+        lambda: store.read_history("notes"),
+        lambda: store.put_version("notes", version("a"), b"encoding"),
+        lambda: store.list_versions("notes"),
+        lambda: store.read_version("notes", "a"),
+        lambda: store.rename_version("notes", "a", "name"),
+        lambda: store.delete_version("notes", "a"),
     ):
-        try:
-            await question
-        except StoreError:
-            continue
-        raise AssertionError("a closed store has answered")
+        assert await is_refused(question()), "a closed store has answered"
     async with place() as store:
         assert (await load(store, "notes")).last_number == 1
 
@@ -437,7 +633,17 @@ STORE_CHECKS: tuple[Check, ...] = (
     compaction_puts_a_snapshot_in_place_of_records,
     compaction_comes_after_earlier_appends,
     a_wrong_compaction_is_refused,
+    notes_stand_beside_the_snapshot,
+    history_has_the_whole_log_before_a_compaction,
+    compaction_keeps_history_since_a_time,
+    history_goes_by_time_not_by_number,
+    versions_are_kept_beside_the_document,
+    versions_are_renamed_and_deleted,
+    a_wrong_version_is_refused,
+    compaction_leaves_versions_alone,
     the_list_describes_every_document,
+    the_list_counts_all_that_is_stored,
+    the_list_is_of_a_prefix,
     delete_removes_a_document_alone,
     delete_keeps_its_turn,
     closing_stores_and_reports_what_is_queued,

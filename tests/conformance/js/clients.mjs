@@ -1,61 +1,13 @@
-// Holds unmodified y-websocket clients and does with them what the lines on stdin ask for.
+// Holds unmodified clients and does with them what the lines on stdin ask for.
 //
 // A line in:  {"id": 7, "do": "insert", "client": "ada", "at": 0, "text": "hello"}
 // A line out: {"id": 7, "result": null} or {"id": 7, "error": "why"}, in the order in which things are done: `wait`
 // answers when its condition holds, without holding up the lines behind it.
-//
-// The clients talk through the server alone: the channel between tabs of one browser is off.
 
-import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
+import { DocumentManager, Y, hocuspocusSocket, makeClient } from './providers.mjs'
 
-const require = createRequire(import.meta.url)
-const WebSocket = require('ws')
-const Y = require('yjs')
-const PROVIDERS = {
-  1: require('y-websocket-1').WebsocketProvider,
-  3: require('y-websocket-3').WebsocketProvider
-}
 const MAX_DELETED = 8 // characters at once: fewer than are inserted, so the text grows
-
-class Client {
-  constructor ({ version, url, room, params = {} }) {
-    this.changed = () => {}
-    this.refusals = []
-    this.document = new Y.Doc()
-    this.text = this.document.getText('text')
-    this.provider = new PROVIDERS[version](url, room, this.document, {
-      WebSocketPolyfill: WebSocket,
-      disableBc: true,
-      params
-    })
-    this.provider.on('connection-error', event => {
-      this.refusals.push(event.message)
-      this.changed()
-    })
-    for (const name of ['status', 'sync']) this.provider.on(name, () => this.changed())
-    this.document.on('update', () => this.changed())
-    this.provider.awareness.on('change', () => this.changed())
-  }
-
-  // Everything that a test may look at or wait for.
-  facts () {
-    return {
-      text: this.text.toString(),
-      synced: this.provider.synced,
-      connected: this.provider.wsconnected,
-      refused: this.refusals.length > 0 ? this.refusals[0] : null,
-      names: [...this.provider.awareness.getStates().values()]
-        .map(state => state.user?.name)
-        .filter(name => name !== undefined)
-        .sort()
-    }
-  }
-
-  stateVector () {
-    return JSON.stringify([...Y.decodeStateVector(Y.encodeStateVector(this.document))].sort())
-  }
-}
 
 // mulberry32: a small generator, so that a seed repeats a run.
 function generator (seed) {
@@ -68,6 +20,7 @@ function generator (seed) {
 }
 
 const clients = new Map()
+const sockets = new Map() // of Hocuspocus, each for several clients
 let waiting = []
 
 function answerWaiting () {
@@ -103,9 +56,20 @@ function editAtRandom (client, random) {
 
 const ACTIONS = {
   open ({ id, client, ...options }) {
-    const made = new Client(options)
+    const made = makeClient(options, sockets)
     made.changed = answerWaiting
     clients.set(client, made)
+    answer(id, null)
+  },
+
+  openSocket ({ id, socket, kind, url }) {
+    sockets.set(socket, hocuspocusSocket(kind, url))
+    answer(id, null)
+  },
+
+  closeSocket ({ id, socket }) {
+    sockets.get(socket).destroy()
+    sockets.delete(socket)
     answer(id, null)
   },
 
@@ -115,7 +79,7 @@ const ACTIONS = {
   },
 
   announce ({ id, client, name }) {
-    clients.get(client).provider.awareness.setLocalStateField('user', { name })
+    clients.get(client).awareness.setLocalStateField('user', { name })
     answer(id, null)
   },
 
@@ -138,28 +102,48 @@ const ACTIONS = {
     when(id, () => one.refusals.length > 0, () => one.refusals[0])
   },
 
+  send ({ id, client, text }) {
+    clients.get(client).send(text)
+    answer(id, null)
+  },
+
+  forceSync ({ id, client }) {
+    clients.get(client).forceSync()
+    answer(id, null)
+  },
+
+  // What `@y-sweet/sdk` does over HTTP: a method of its DocumentManager, bytes as base64.
+  async manage ({ id, url, method, values = [], update }) {
+    const manager = new DocumentManager(url)
+    if (update !== undefined) values = [...values, Buffer.from(update, 'base64')]
+    try {
+      const result = await manager[method](...values)
+      answer(id, result instanceof Uint8Array ? Buffer.from(result).toString('base64') : result ?? null)
+    } catch (error) {
+      answer(id, { failed: error.message, cause: error.cause })
+    }
+  },
+
   disconnect ({ id, client }) {
-    clients.get(client).provider.disconnect()
+    clients.get(client).disconnect()
     answer(id, null)
   },
 
   connect ({ id, client }) {
-    clients.get(client).provider.connect()
+    clients.get(client).connect()
     answer(id, null)
   },
 
   // Leaves as a closed tab does.
   leave ({ id, client }) {
-    clients.get(client).provider.destroy()
+    clients.get(client).leave()
     clients.delete(client)
     answer(id, null)
   },
 
   // Leaves as a broken line does: no close frame, no last word about presence.
   vanish ({ id, client }) {
-    const { provider } = clients.get(client)
-    provider.shouldConnect = false
-    provider.ws.terminate()
+    clients.get(client).vanish()
     clients.delete(client)
     answer(id, null)
   },

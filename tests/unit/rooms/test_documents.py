@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import pytest
-from pycrdt import Array, Doc, Map, Text
+from pycrdt import Array, Doc, Map, Text, XmlFragment
+from tests.fuzz.trial import outcome
 
 from engineroom.errors import CloseCode
 from engineroom.protocols import messages as m
+from engineroom.protocols.lib0 import var_string, var_uint
+from engineroom.protocols.page import PageDialect
+from engineroom.protocols.shapes import MAX_DEPTH
+from engineroom.protocols.updates import read_update
 from engineroom.rooms import effects as e
+from engineroom.rooms.document import Document
 from engineroom.rooms.limits import RoomLimits
 from engineroom.rooms.plan import CellPlan, EditorPlan, Plan
 from engineroom.rooms.storage import Record, StoredDocument
 
 EMPTY = b"\x00\x00"
+
+
+class Asking(PageDialect):
+    """The page dialect, with a word for `Durable`."""
+
+    name = "asking"
+
+    def encode(self, message):
+        return super().encode(
+            m.SyncUpdate(message.token) if isinstance(message, m.Durable) else message
+        )
 
 
 def updates(heard):
@@ -375,3 +392,167 @@ def test_nobody_speaks_for_the_room(bench, make_typist):
     assert bench.closed[1][0] == CloseCode.PROTOCOL_ERROR
     bench.put(e.Edit(lambda doc: doc.get("text", type=Text).insert(0, "the room")))
     assert text_of(bench.room.document.encoded()) == "the room"
+
+
+def test_same_update_from_two_members_in_one_turn_is_acknowledged_when_it_is_durable(bench, typist):
+    """Who repeats what another said a moment before hears of it as the other's, and waits for the same record."""
+    bench.join(1)
+    bench.join(2)
+    update = typist.type("x")
+    bench.put(e.Received(1, m.SyncUpdate(update)), e.Received(2, m.SyncUpdate(update)))
+    assert updates(bench.take(2)) == [update]
+    bench.store()
+    assert updates(bench.take(2)) == [update]
+
+
+@pytest.mark.parametrize("last", [m.SyncUpdate(b"\x00\x00"), m.CheckDurable(b"token")])
+def test_what_says_nothing_new_speaks_for_what_came_before_in_its_turn(bench, typist, last):
+    """An empty update, or a question, that comes with an update is answered when that is durable."""
+    bench.join(1, dialect=Asking())
+    bench.take(1)
+    bench.say(1, m.SyncUpdate(typist.type("x")), last)
+    assert not bench.take(1)
+    bench.store()
+    assert len(bench.take(1)) == 2
+
+
+# --- what the bytes alone do not tell --------------------------------------------------------
+
+
+def hostile(*structs: bytes, client: int = 66, clock: int = 0) -> bytes:
+    """One client's structs."""
+    head = b"\x01" + var_uint(len(structs)) + var_uint(client) + var_uint(clock)
+    return head + b"".join(structs) + b"\x00"
+
+
+def test_text_in_a_list_is_refused(bench, typist):
+    """Who puts text into an Array, which hangs who reads it, is sent away; the document goes on without, as it was."""
+    bench.join(1)
+    bench.join(2)
+    with typist.doc.transaction():
+        typist.doc["cells"] = Array([Map({"outputs": Array([1])})])
+    bench.say(1, m.SyncUpdate(typist.updates[-1]))
+    doc = bench.room.document.doc
+    outputs = var_uint(typist.doc.client_id) + b"\x01"  # the Map is clock 0
+    bench.say(2, m.SyncUpdate(hostile(b"\x04\x00" + outputs + var_string("𝄞"))))
+    assert bench.closed == {2: (CloseCode.PROTOCOL_ERROR, "the update cannot be applied")}
+    assert bench.room.document.doc is doc
+    bench.say(1, m.SyncUpdate(typist.type("fine")))
+    assert text_of(bench.room.document.encoded()) == "fine"
+    bench.store()
+    assert [record.update for record in bench.records if len(record.update) > 14] == typist.updates
+
+
+def test_types_are_nested_only_so_deep(bench):
+    """Types that are nested without end, over many updates and openings, are refused at a depth that harms nobody."""
+    bench.join(1)
+    bench.say(1, m.SyncUpdate(hostile(b"\x07\x01\x01a\x00")))
+    for clock in range(1, MAX_DEPTH):
+        inner = b"\x07\x00\x42" + var_uint(clock - 1) + b"\x00"
+        bench.say(1, m.SyncUpdate(hostile(inner, clock=clock)))
+    bench.store()
+    assert bench.closed == {}
+    again = bench.reopened()
+    again.join(1)
+    inner = b"\x07\x00\x42" + var_uint(MAX_DEPTH - 1) + b"\x00"
+    again.say(1, m.SyncUpdate(hostile(inner, clock=MAX_DEPTH)))
+    assert again.closed[1][0] == CloseCode.PROTOCOL_ERROR
+
+
+def test_what_builds_on_a_refused_update_is_refused(bench):
+    """pycrdt would keep it for ever, waiting, in no encoding; so it is neither applied nor stored nor acknowledged."""
+    bench.join(1)
+    first = hostile(b"\x07\x01\x01a\x00", b"\x04\x00\x42\x00" + var_string("𝄞"))
+    then = hostile(b"\x84\x42\x01\x01a", clock=3)
+    bench.say(1, m.SyncUpdate(first), m.SyncUpdate(then))
+    bench.store()
+    assert bench.records == []
+    assert bench.room.document.state_vector() == b"\x00"
+    assert bench.closed[1][0] == CloseCode.PROTOCOL_ERROR
+
+
+def test_what_was_refused_may_come_anew(bench):
+    """The clocks of a refused update are free: what comes with them later is taken."""
+    bench.join(1)
+    bench.join(2)
+    refused = hostile(b"\x07\x01\x01a\x00", b"\x04\x00\x42\x00" + var_string("𝄞"))
+    bench.say(1, m.SyncUpdate(refused))
+    bench.say(2, m.SyncUpdate(hostile(b"\x04\x01\x04text" + var_string("good"))))
+    assert text_of(bench.room.document.encoded()) == "good"
+
+
+@pytest.mark.parametrize("kind", [b"\x04", b"\x08\x01"], ids=["typed", "pushed"])
+def test_long_runs_are_taken_in_a_moment(make_bench, kind):
+    """20,000 characters or elements that follow each other one by one, which take pycrdt up to 26 s and 9 GB."""
+    content = b"\x01a" if kind == b"\x04" else b"\x01\x7e"
+    info = kind[0]
+    inner = [bytes([info | 0x80, 0x42]) + var_uint(n) + content for n in range(20_000)]
+    update = hostile(bytes([info]) + b"\x01\x04list" + content, *inner)
+
+    def take() -> None:
+        bench = make_bench()
+        bench.join(1)
+        for _ in range(3):
+            bench.say(1, m.SyncUpdate(update))
+        bench.store()
+        assert bench.closed == {}
+        assert [record.update for record in bench.records][0] == update
+        assert bench.reopened().room.document.encoded() == bench.room.document.encoded()
+
+    assert outcome(take, seconds=20) == ""
+
+
+def test_many_small_updates_of_one_turn_are_taken_in_a_moment(make_bench):
+    """20,000 elements pushed one by one, as many messages, in one turn of the room."""
+    own = hostile(b"\x08\x01\x04list\x01\x7e")
+    pushed = (hostile(b"\x88\x42" + var_uint(n) + b"\x01\x7e", clock=n + 1) for n in range(20_000))
+    messages = [m.SyncUpdate(own), *map(m.SyncUpdate, pushed)]
+
+    def take() -> None:
+        bench = make_bench()
+        bench.join(1)
+        bench.say(1, *messages)
+        assert len(bench.room.document.doc.get("list", type=Array)) == 20_001
+
+    assert outcome(take, seconds=20) == ""
+
+
+def test_half_known_updates_stand_behind_what_is_known(bench):
+    """A client that names another parent for clocks it has used does not make lists that never end."""
+    bench.join(1)
+    bench.say(1, m.SyncUpdate(hostile(b"\x08\x01\x01a\x01\x7e")))
+    bench.say(1, m.SyncUpdate(hostile(b"\x08\x01\x01b\x02\x7e\x7e")))
+    doc = bench.room.document.doc
+    assert len(doc.get("a", type=Array)) == 2
+    assert len(doc.get("b", type=Array)) == 0
+    bench.store()
+    assert bench.reopened().room.document.state_vector() == bench.room.document.state_vector()
+
+
+def test_a_root_with_text_is_no_array(bench, typist):
+    """Whoever asks for a root as an Array is told whether pycrdt may be asked; half a character counts as text."""
+    bench.join(1)
+    bench.say(1, m.SyncUpdate(typist.type("𝄞")))
+    document = bench.room.document
+    assert not document.may_read_as("text", Array)
+    assert not document.may_read_as("text", XmlFragment)
+    assert document.may_read_as("text", Text)
+    assert document.may_read_as("unheard of", Array)
+    half = b"\x00\x01" + var_uint(typist.doc.client_id) + b"\x01\x00\x01"
+    bench.say(1, m.SyncUpdate(half))
+    assert not document.may_read_as("text", Array)
+    with typist.doc.transaction():
+        typist.doc["list"] = Array([1, "𝄞", Text("𝄞")])
+    bench.say(1, m.SyncUpdate(typist.updates[-1]))
+    assert document.may_read_as("list", Array)
+
+
+def test_a_document_from_elsewhere_is_cured(bench):
+    """Text that another server has let into a list is named, and goes when it is deleted by its clocks."""
+    document = Document(1)
+    assert document.load(hostile(b"\x07\x01\x01a\x00", b"\x04\x00\x42\x00" + var_string("𝄞")))
+    cure = document.cure()
+    assert cure is not None
+    assert document.apply([(cure, read_update(cure))]) == [True]
+    assert document.doc.get("a", type=Array).to_py() == [[]]
+    assert bench.room.document.cure() is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pycrdt import Array, Doc
 
+from engineroom.errors import CloseCode
 from engineroom.protocols import engine
 from engineroom.protocols import messages as m
 from engineroom.protocols.lib0 import var_string, var_uint
@@ -419,13 +420,13 @@ def test_member_may_have_broken_the_document(bench):
 
 
 def test_text_among_the_outputs_does_not_stop_the_room(bench):
-    """Outputs into which a member has put text, which a list does not hold, are replaced at the next run."""
+    """A member that puts text among the outputs, which no list holds, is sent away; the next run shows what comes."""
     doc = bench.room.document.doc
     update = doc.get_update()
     clock = next(c for c in range(100) if _is_outputs(update, c))
     hostile = b"\x01\x01\x09\x00\x04\x00" + var_uint(seed_client_id(PLAN)) + var_uint(clock)
     bench.say(1, m.SyncUpdate(hostile + var_string("😀😀") + b"\x00"))
-    assert not bench.closed
+    assert bench.closed[1][0] == CloseCode.PROTOCOL_ERROR
     outputs = run(bench, engine.Stream("e1", "stdout", "fine"))
     assert outputs[0]["text"] == "fine"
 

@@ -275,9 +275,8 @@ def test_a_second_ctrl_c_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first Ctrl-C drains, the second one ends the process; SIGTERM stays patient."""
     ended: list[int] = []
     monkeypatch.setattr("os._exit", ended.append)
-    doorway = SimpleNamespace(gate=None, limits=None)
-    services = SimpleNamespace(live=None, checks=None, access=None, outputs=None, doorway=doorway)
-    server = run.Server(services, 1.0, lambda: None)  # type: ignore[arg-type]
+    monkeypatch.setattr(run, "application", lambda services: None)
+    server = run.Server(SimpleNamespace(), 1.0, lambda: None)  # type: ignore[arg-type]
     server.handle_exit(signal.SIGTERM, None)
     server.handle_exit(signal.SIGTERM, None)
     assert server.should_exit

@@ -2,6 +2,7 @@
 place.
 """
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,24 @@ from typing import Any
 import pytest
 
 from engineroom.errors import SettingsError
-from engineroom.server.services import host_rules, program_limits, room_limits, socket_limits
-from engineroom.server.settings import FIELDS, Settings, default_data_folder, load_settings
+from engineroom.rooms.limits import RoomLimits
+from engineroom.server.credentials import token_rules
+from engineroom.server.limits import (
+    ROOM_SETTINGS,
+    connection_limits,
+    host_rules,
+    lobby_limits,
+    program_limits,
+    room_limits,
+    socket_limits,
+)
+from engineroom.server.settings import (
+    FIELDS,
+    Settings,
+    StoreRule,
+    default_data_folder,
+    load_settings,
+)
 
 REFERENCE = Path(__file__).parents[3] / "docs/reference/settings.md"
 
@@ -61,6 +78,26 @@ def test_environment_types(config: Path) -> None:
     assert settings.no_auth is True
     assert settings.linger_seconds == 0
     assert settings.allow_host == ("a.example", "b.example")
+
+
+def test_rules_for_stores(config: Path) -> None:
+    """`stores` is an array of tables in TOML, and a JSON array in the environment."""
+    config.write_text('[[stores]]\nprefix = "notes/"\nstore = "file"\n')
+    rule = StoreRule(prefix="notes/", store="file")
+    assert load({}, {}, config).stores == (rule,)
+    environ = {"ENGINEROOM_STORES": '[{"prefix": "a", "durability": "memory"}]'}
+    assert load({}, environ, config).stores == (StoreRule(prefix="a", durability="memory"),)
+    with pytest.raises(SettingsError, match="ENGINEROOM_STORES is not valid JSON"):
+        load({}, {"ENGINEROOM_STORES": "notes/=file"})
+    with pytest.raises(SettingsError, match="stores has two rules for one prefix"):
+        load({}, {"ENGINEROOM_STORES": '[{"prefix": "a"}, {"prefix": "a"}]'})
+
+
+@pytest.mark.parametrize("store", ["sqlite3", "postgres", "/a/file", "postgres://", ""])
+def test_a_store_that_is_none_is_refused(store: str) -> None:
+    """A store is one of three words, or a database's URL."""
+    with pytest.raises(SettingsError, match="ENGINEROOM_STORE is not valid"):
+        load({}, {"ENGINEROOM_STORE": store})
 
 
 def test_the_environment_names_the_file(config: Path) -> None:
@@ -149,6 +186,8 @@ def test_documented_defaults(name: str) -> None:
     stated = documented()[name]
     if default in (None, ()):
         assert stated
+    elif isinstance(default, tuple):
+        assert stated == ",".join(default)
     elif isinstance(default, bool):
         assert stated == str(default).lower()
     else:
@@ -163,10 +202,22 @@ PLACES: dict[str, tuple[Any, str]] = {
     "close_timeout_seconds": (socket_limits, "close_timeout_seconds"),
     "ping_idle_seconds": (socket_limits, "ping_idle_seconds"),
     "ping_reply_seconds": (socket_limits, "ping_reply_seconds"),
-    "room_members": (room_limits, "members"),
-    "document_bytes": (room_limits, "document_bytes"),
-    "linger_seconds": (room_limits, "linger_seconds"),
-    "evaluation_seconds": (room_limits, "evaluation_seconds"),
+    "unauthenticated_sockets": (lobby_limits, "sockets"),
+    "unauthenticated_bytes": (lobby_limits, "queued_bytes"),
+    "authentication_seconds": (lobby_limits, "seconds"),
+    "socket_documents": (lobby_limits, "documents"),
+    "max_connections": (connection_limits, "connections"),
+    "connections_per_address": (connection_limits, "connections_per_address"),
+    "max_sockets": (connection_limits, "sockets"),
+    "sockets_per_address": (connection_limits, "sockets_per_address"),
+    "keep_alive_seconds": (connection_limits, "keep_alive_seconds"),
+    "stalled_seconds": (connection_limits, "stalled_seconds"),
+    "jwt_algorithms": (token_rules, "key_algorithms"),
+    "jwt_issuer": (token_rules, "issuer"),
+    "jwt_audience": (token_rules, "audience"),
+    "jwt_leeway_seconds": (token_rules, "leeway_seconds"),
+    "jwt_require_exp": (token_rules, "require_end"),
+    "jwt_rooms_claim": (token_rules, "rooms_claim"),
     "program_memory_bytes": (program_limits, "memory_bytes"),
     "program_processes": (program_limits, "processes"),
     "program_cpu": (program_limits, "cpu"),
@@ -175,15 +226,33 @@ PLACES: dict[str, tuple[Any, str]] = {
     "allow_origin": (lambda settings: host_rules(settings, 1), "allow_origins"),
     "host": (lambda settings: host_rules(settings, 1), "bound"),
 }
-# Seen at work by a whole server in test_run.py and test_services.py.
+ROOM_BOUNDS = {
+    ROOM_SETTINGS.get(field.name, field.name): (room_limits, field.name)
+    for field in dataclasses.fields(RoomLimits)
+}
+PLACES |= {name: place for name, place in ROOM_BOUNDS.items() if name in FIELDS}
+# What no operator needs to know: how soon, how often, and how large inside.
+UNSETTABLE = {
+    "awareness_tick_seconds", "output_frame_seconds", "settle_seconds", "compact_bytes", "authors",
+}  # fmt: skip
+# Seen at work by a whole server in test_run.py, test_services.py, test_observing.py, test_credentials.py and test_guard.py.
 SEEN_AT_WORK = {
     "site", "port", "data", "open", "token", "no_auth", "max_rooms", "durability",
-    "drain_seconds", "runtime", "log_level",
+    # Which store, in tests/unit/stores/test_choice.py and tests/faults/test_s3_archive.py.
+    "store", "stores", "archive", "archive_endpoint", "archive_sweep_seconds",
+    "drain_seconds", "runtime", "log_level", "trusted_proxies",
+    "log_format", "http_body_bytes", "metrics_token", "webhooks",
+    "jwt_secret", "jwt_keys", "jwt_keys_seconds", "jwt_keys_retry_seconds",
 }  # fmt: skip
 SAMPLES: dict[str, object] = {
     "allow_host": ("a.example",),
     "allow_origin": ("https://a.example:443",),
     "host": "a.example",
+    "jwt_algorithms": ("PS256",),
+    "jwt_issuer": "https://login.example",
+    "jwt_audience": "rooms",
+    "jwt_rooms_claim": "access",
+    "other_history": "fork",
 }
 
 
@@ -197,7 +266,14 @@ def test_settings_reach_their_place(name: str) -> None:
     """A setting that is not its default arrives where it takes effect."""
     default = FIELDS[name].default
     other = SAMPLES.get(name)
-    if other is None:
-        other = default - 1 if name == "ping_reply_seconds" else default + 1
+    if isinstance(default, bool):
+        other = not default
+    elif other is None:
+        other = default - 1 if name in ("ping_reply_seconds", "document_types", "code_bytes") else default + 1
     where, attribute = PLACES[name]
     assert getattr(where(Settings(**{name: other})), attribute) == other
+
+
+def test_every_bound_of_a_room_is_settable() -> None:
+    """Each bound of a room has a setting, but for those that no operator needs to know."""
+    assert ROOM_BOUNDS.keys() - FIELDS.keys() == UNSETTABLE

@@ -8,15 +8,21 @@ from pathlib import Path
 import pytest
 
 from engineroom.errors import StoreError
+from engineroom.stores import database
 from engineroom.stores.database import (
+    _SCHEMA_1,
+    APPLICATION_ID,
     SCHEMA_VERSION,
-    Durability,
     connect,
     explain,
     open_database,
     record_checksum,
     snapshot_checksum,
 )
+from engineroom.stores.promises import Durability
+from engineroom.stores.reading import read_document
+from engineroom.stores.tables import Tables
+from engineroom.testing.stores import LINEAGE, record
 
 
 def test_a_new_file_is_its_users_alone(tmp_path: Path) -> None:
@@ -35,7 +41,7 @@ def test_durability_decides_when_the_log_is_synchronised(
     with closing(open_database(tmp_path / "rooms.db", durability=durability)) as connection:
         assert connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("PRAGMA wal_autocheckpoint").fetchone() == (4000,)
+        assert connection.execute("PRAGMA wal_autocheckpoint").fetchone() == (8000,)
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
@@ -45,7 +51,7 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     before = file.read_bytes()
     with pytest.raises(
-        StoreError, match=r"by a newer Engineroom \(its schema is 2.*install that version"
+        StoreError, match=r"by a newer Engineroom \(its schema is 3.*install that version"
     ):
         open_database(file, durability="os")
     assert file.read_bytes() == before
@@ -138,3 +144,63 @@ def test_an_error_says_what_to_do() -> None:
     assert explain(error) == "database or disk is full: free some space on its disk"
     error.sqlite_errorname = "SQLITE_IOERR_WRITE"
     assert explain(error).endswith("look at its disk, and at the system's log")
+
+
+def old_file(path: Path) -> None:
+    """A file as schema 1 had it: a document with a snapshot up to 3 and a record 4."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(
+            f"{_SCHEMA_1} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;"
+        )
+        connection.execute("INSERT INTO documents(path, lineage) VALUES ('a', ?)", (LINEAGE,))
+        checksum = snapshot_checksum(1, 3, b"snapshot")
+        connection.execute(
+            "INSERT INTO snapshots VALUES (1, 3, 1.0, ?, ?)", (b"snapshot", checksum)
+        )
+        four = record(4)
+        checksum = record_checksum(1, 4, four.time, four.user.encode(), four.update)
+        connection.execute(
+            "INSERT INTO records VALUES (1, 4, ?, ?, ?, ?)",
+            (four.time, four.user, four.update, checksum),
+        )
+
+
+def test_a_file_of_schema_1_is_brought_up(tmp_path: Path) -> None:
+    """It keeps everything, and takes notes, history and versions from then on."""
+    file = tmp_path / "rooms.db"
+    old_file(file)
+    with closing(Tables(open_database(file, durability="disk"))) as tables:
+        found = read_document(file, "a")
+        assert found is not None
+        assert (found.document.snapshot, found.document.notes) == (b"snapshot", b"")
+        assert (found.document.records, found.document.damaged) == ((record(4),), 0)
+        with tables.transaction():
+            tables.compact("a", b"next", 4, notes=b"notes", history_since=0.0)
+        found = read_document(file, "a")
+        assert found is not None
+        assert (found.document.snapshot, found.document.notes) == (b"next", b"notes")
+
+
+def test_a_migration_that_fails_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is one transaction: a file of schema 1 is still one, and can be brought up later."""
+    file = tmp_path / "rooms.db"
+    old_file(file)
+    broken = (_SCHEMA_1, f"{database._SCHEMA_2} SELECT * FROM nowhere;")
+    monkeypatch.setattr(database, "_MIGRATIONS", broken)
+    with pytest.raises(StoreError, match="nowhere"):
+        open_database(file, durability="disk")
+    monkeypatch.undo()
+    with closing(connect(file, mode="ro")) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'history'")
+        assert tables.fetchone() == (0,)
+    with closing(open_database(file, durability="disk")) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+
+
+def test_a_new_file_gives_free_pages_back(tmp_path: Path) -> None:
+    """Free pages can leave a new file one by one (auto_vacuum 2 is incremental)."""
+    with closing(open_database(tmp_path / "rooms.db", durability="disk")) as connection:
+        assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)

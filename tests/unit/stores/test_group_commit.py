@@ -13,7 +13,7 @@ import pytest
 
 from engineroom.errors import StoreError
 from engineroom.stores.database import open_database
-from engineroom.stores.group_commit import GroupCommit, Work
+from engineroom.stores.group_commit import GroupCommit
 from engineroom.stores.outstanding import Call
 from engineroom.stores.promises import StoreStatistics
 from engineroom.stores.tables import Tables
@@ -32,12 +32,14 @@ def open_tables(tmp_path: Path) -> Callable[[], Tables]:
 
 
 @pytest.fixture
-async def writer(open_tables: Callable[[], Tables]) -> AsyncIterator[GroupCommit]:
+async def writer(open_tables: Callable[[], Tables]) -> AsyncIterator[GroupCommit[Tables]]:
     async with GroupCommit(open_tables) as writer:
         yield writer
 
 
-async def run(writer: GroupCommit, work: Work, size_bytes: int = 0) -> None:
+async def run(
+    writer: GroupCommit[Tables], work: Callable[[Tables], None], size_bytes: int = 0
+) -> None:
     """Submit `work` and wait for its report; an error is raised."""
     future: asyncio.Future[StoreError | None] = asyncio.get_running_loop().create_future()
     writer.submit(Call("a", size_bytes, future.set_result), work)
@@ -51,7 +53,9 @@ def nothing(tables: Tables) -> None:
     """Work that changes nothing."""
 
 
-async def test_what_is_queued_during_a_commit_goes_into_the_next(writer: GroupCommit) -> None:
+async def test_what_is_queued_during_a_commit_goes_into_the_next(
+    writer: GroupCommit[Tables],
+) -> None:
     """While one commit is held up, a hundred calls of many documents gather; one commit takes all."""
     begun, go_on = threading.Event(), threading.Event()
 
@@ -73,7 +77,7 @@ async def test_what_is_queued_during_a_commit_goes_into_the_next(writer: GroupCo
 
 
 async def test_a_commit_wakes_the_loop_once(
-    writer: GroupCommit, monkeypatch: pytest.MonkeyPatch
+    writer: GroupCommit[Tables], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All callbacks of a commit are called in one turn of the loop, which it wakes once."""
     loop = asyncio.get_running_loop()
@@ -93,7 +97,7 @@ async def test_a_commit_wakes_the_loop_once(
 
 
 async def test_a_failed_commit_fails_everything_in_it(
-    writer: GroupCommit, caplog: pytest.LogCaptureFixture
+    writer: GroupCommit[Tables], caplog: pytest.LogCaptureFixture
 ) -> None:
     """An exception in one job undoes its commit; each caller hears of it, and the next commit is tried."""
     begun, go_on = threading.Event(), threading.Event()
@@ -119,6 +123,54 @@ async def test_a_failed_commit_fails_everything_in_it(
     await run(writer, append)
     assert writer.statistics().failed_commits >= 1
     assert "a bug" in caplog.text
+
+
+async def test_work_that_is_alone_has_a_commit_of_its_own(writer: GroupCommit[Tables]) -> None:
+    """What is queued before and after it is committed apart, in order; its failure is its own."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(tables: Tables) -> None:
+        begun.set()
+        assert go_on.wait(PATIENCE_SECONDS)
+
+    def fail(tables: Tables) -> None:
+        raise ValueError("alone")
+
+    writer.submit(Call("a", 0, lambda error: None), hold)
+    assert await asyncio.to_thread(begun.wait, PATIENCE_SECONDS)
+    reports: list[StoreError | None] = []
+    for number, alone in enumerate((False, True, False)):
+        append = partial(Tables.append, path=f"{number}", lineage=LINEAGE, records=[record(1)])
+        writer.submit(Call("a", 0, reports.append), fail if alone else append, alone=alone)
+    go_on.set()
+    await run(writer, nothing)
+    assert [error is None for error in reports] == [True, False, True]
+
+
+async def test_a_commit_is_synchronised_when_one_of_its_jobs_asks_for_it(
+    writer: GroupCommit[Tables],
+) -> None:
+    """`disk` goes before `os` in the same commit, and the next commit has its own."""
+    begun, go_on = threading.Event(), threading.Event()
+    seen: list[str | None] = []
+
+    def hold(tables: Tables) -> None:
+        begun.set()
+        assert go_on.wait(PATIENCE_SECONDS)
+
+    def look(tables: Tables) -> None:
+        seen.append(tables._durability)
+
+    writer.submit(Call("a", 0, lambda error: None), hold, durability="os")
+    assert await asyncio.to_thread(begun.wait, PATIENCE_SECONDS)
+    writer.submit(Call("a", 0, lambda error: None), look, durability="os")
+    writer.submit(Call("a", 0, lambda error: None), look, durability="disk")
+    go_on.set()
+    await run(writer, nothing)
+    report: asyncio.Future[StoreError | None] = asyncio.get_running_loop().create_future()
+    writer.submit(Call("a", 0, report.set_result), look, durability="os")
+    assert await report is None
+    assert seen == ["disk", "disk", "os"]
 
 
 async def test_a_crash_of_the_thread_is_reported(

@@ -2,11 +2,13 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from engineroom.errors import StoreError
+from engineroom.rooms.storage import Version
 from engineroom.stores import tables as tables_module
 from engineroom.stores.database import open_database
 from engineroom.stores.reading import read_document
@@ -169,9 +171,41 @@ def test_deleting_removes_every_row(tables: Tables, connection: sqlite3.Connecti
     """Nothing of a deleted document is left in any table."""
     with tables.transaction():
         tables.append("a", LINEAGE, records(1, 5))
-        tables.compact("a", b"snapshot", 2)
+        tables.compact("a", b"snapshot", 2, history_since=0.0)
+        tables.put_version("a", Version("v", 2, 1.0, "hand", "", "", 3), b"abc")
         tables.quarantine(1, [4])
         tables.append("a", LINEAGE, [record(6)])
         assert tables.delete("a")
-    for table in ("documents", "records", "snapshots", "quarantine"):
+    for table in ("documents", "records", "snapshots", "quarantine", "history", "versions"):
         assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), table
+
+
+def test_free_pages_leave_the_file(tables: Tables, connection: sqlite3.Connection) -> None:
+    """After a compaction that frees most of the file its pages go, some at each commit."""
+    with tables.transaction():
+        tables.append("a", LINEAGE, [record(number, bytes(4000)) for number in range(1, 1501)])
+    (before,) = connection.execute("PRAGMA page_count").fetchone()
+    with tables.transaction():
+        tables.compact("a", b"snapshot", 1500)
+    (after,) = connection.execute("PRAGMA page_count").fetchone()
+    assert tables_module.VACUUM_PAGES <= before - after <= tables_module.VACUUM_PAGES + 2
+
+
+def test_closing_frees_the_file(tables: Tables, connection: sqlite3.Connection, file: Path) -> None:
+    """When a store has closed, its file holds no free pages."""
+    with tables.transaction():
+        tables.append("a", LINEAGE, [record(number, bytes(4000)) for number in range(1, 1501)])
+        tables.compact("a", b"snapshot", 1500)
+    tables.close()
+    assert file.stat().st_size < 100_000
+
+
+def test_a_file_of_an_older_schema_is_written_anew(tmp_path: Path) -> None:
+    """Written anew, a file without auto_vacuum gives free pages back from then on."""
+    old = tmp_path / "old.db"
+    with closing(sqlite3.connect(old)) as connection:
+        connection.execute("CREATE TABLE t(x)")
+    tables = Tables(sqlite3.connect(old, isolation_level=None))
+    tables.rewrite()
+    assert tables._connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+    tables.close()
