@@ -42,11 +42,14 @@ async def test_fifty_thousand_edits_take_three_times_their_snapshot(
 ) -> None:
     """After a clean close the store, with the version that was kept of it, is that small."""
     updates, snapshot_bytes = typed()
-    async with make(tmp_path) as store, Rooms(store, plan_of=lambda address: Plan()) as rooms:
-        async with rooms.open("notes") as room:
-            for first in range(0, EDITS, AT_ONCE):
-                some = updates[first : first + AT_ONCE]
-                assert all(await asyncio.gather(*map(room.apply, some)))
+    async with (
+        make(tmp_path) as store,
+        Rooms(store, plan_of=lambda address: Plan()) as rooms,
+        rooms.open("notes") as room,
+    ):
+        for first in range(0, EDITS, AT_ONCE):
+            some = updates[first : first + AT_ONCE]
+            assert all(await asyncio.gather(*map(room.apply, some)))
     assert size_of(tmp_path) <= 3 * snapshot_bytes
 
 

@@ -79,7 +79,9 @@ def decoders() -> Mapping[str, Decoder]:
         ),
         "update": Decoder(read_update, tuple(updates)),
         "state_vector": Decoder(read_state_vector, (STATE_VECTOR, b"\x00")),
-        "engine": Decoder(decode_event, (b'{"type":"stream","id":"e","name":"stdout","text":"x"}',)),
+        "engine": Decoder(
+            decode_event, (b'{"type":"stream","id":"e","name":"stdout","text":"x"}',)
+        ),
         "lines": Decoder(
             lines.decode_request, (b'{"set":"/speed","value":3}', b'{"get":"/speed","id":"a"}')
         ),

@@ -43,9 +43,7 @@ def _structs(random: Random, client: int, clocks: dict[int, int]) -> bytes:
     return var_uint(len(structs)) + head + b"".join(structs)
 
 
-def _struct(
-    random: Random, client: int, clock: int, clocks: dict[int, int]
-) -> tuple[bytes, int]:
+def _struct(random: Random, client: int, clock: int, clocks: dict[int, int]) -> tuple[bytes, int]:
     plain = random.random()
     if plain < 0.06:
         length = random.choice((1, 1, 2, 5))
@@ -61,7 +59,9 @@ def _struct(
             head += _id(random, clocks)
     if info & 0xC0 == 0:
         named = random.random() < 0.5
-        head = b"\x01" + var_string(random.choice(NAMES)) if named else b"\x00" + _id(random, clocks)
+        head = (
+            b"\x01" + var_string(random.choice(NAMES)) if named else b"\x00" + _id(random, clocks)
+        )
         if random.random() < 0.35:
             info |= 0x20
             head += var_string(random.choice(KEYS))
@@ -86,11 +86,17 @@ def _content(random: Random) -> tuple[int, bytes, int]:
         case 5:
             return 5, var_string(random.choice(JSONS)), 1
         case 6:
-            return 6, var_string(random.choice(("b", "i", ""))) + var_string(random.choice(JSONS)), 1
+            return (
+                6,
+                var_string(random.choice(("b", "i", ""))) + var_string(random.choice(JSONS)),
+                1,
+            )
         case 7:
             return 7, random.choice(TYPES), 1
         case 8:
-            values = [random.choice((None, True, 1, -(2**40), 2**60, 0.5, "é", b"x", [1], {"a": 1}))]
+            values = [
+                random.choice((None, True, 1, -(2**40), 2**60, 0.5, "é", b"x", [1], {"a": 1}))
+            ]
             values *= random.choice((1, 1, 2, 5))
             return 8, var_uint(len(values)) + b"".join(map(any_value, values)), len(values)
         case _:

@@ -55,7 +55,10 @@ class Updates:
         if kind < 0.55:
             made = sequence(random)
         elif kind < 0.85:
-            made = [self._honest, *(mutant(random, self._seeds) for _ in range(random.randint(1, 3)))]
+            made = [
+                self._honest,
+                *(mutant(random, self._seeds) for _ in range(random.randint(1, 3))),
+            ]
         else:
             made = [self._honest, *random.sample(self._poison, random.randint(2, 5))]
         if random.random() < 0.3:
@@ -65,7 +68,11 @@ class Updates:
 
 
 def search(
-    what: str, make: Callable[[Random], Case], judge: Callable[[Case], None], seed: int, seconds: float
+    what: str,
+    make: Callable[[Random], Case],
+    judge: Callable[[Case], None],
+    seed: int,
+    seconds: float,
 ) -> tuple[int, list[Finding]]:
     """How many cases were tried within so many seconds, and those that did harm."""
     random, tried, findings = Random(seed), 0, []

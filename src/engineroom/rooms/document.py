@@ -21,6 +21,7 @@ from pycrdt import Array, Doc, Map, Text, TransactionEvent
 from engineroom.errors import ProtocolError
 from engineroom.protocols.condense import deletions, in_pieces
 from engineroom.protocols.marks import marks_in
+from engineroom.protocols.pairs import Pairs, may_hold_pairs, without_own_splits
 from engineroom.protocols.shapes import Shapes
 from engineroom.protocols.trim import trimmed
 from engineroom.protocols.updates import UpdateSummary, read_state_vector, read_update
@@ -34,6 +35,10 @@ TRANSACTION_UPDATES = 250
 
 class EditFailed(Exception):
     """An edit of the room's own could not be made; the document is as it was."""
+
+
+class DocumentBroken(Exception):
+    """The document is half changed and its encoding does not have all of it; its log has. The room must open anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Document:
         self._clocks: dict[int, int] = {}
         self._begun: dict[int, int] = {}
         self._encoded = EMPTY_UPDATE
+        self._encoded_state = EMPTY_STATE_VECTOR
         self._tail: list[bytes] = []
         self._tail_bytes = 0
         # What waits, below the client of the first clock that it lacks: heaps of that clock, a number, the update.
@@ -64,6 +70,10 @@ class Document:
         self._turns = count()
         # What stands where; looked up only when something has come that must be judged, since it takes a walk.
         self._shapes: Shapes | None = None
+        # The same for characters of two clocks; whether there may be any; and what was deleted lest one be split.
+        self._pairs: Pairs | None = None
+        self._astral = False
+        self._repairs: list[bytes] = []
         self.waiting = 0
         self.waiting_bytes = 0
 
@@ -87,6 +97,7 @@ class Document:
         """The whole document as one update (V1); cached until the next change."""
         if self._tail:
             self._encoded = self._doc.get_update()
+            self._encoded_state = self._doc.get_state()
             self._tail.clear()
             self._tail_bytes = 0
         return self._encoded
@@ -100,7 +111,13 @@ class Document:
         if lacks_all(state_vector):
             return self.encoded()
         read_state_vector(state_vector)
-        return self._doc.get_update(state_vector)
+        try:
+            return self._doc.get_update(state_vector)
+        except BaseException as error:
+            # A text that was split inside a character: yrs finds no struct for the clock of the second half.
+            if not survivable(error):
+                raise
+            return self.encoded()
 
     def lacks(self, summary: UpdateSummary) -> bool:
         """Whether an update so summarised must wait for a dependency."""
@@ -165,16 +182,18 @@ class Document:
             self._rebuild()
             return False
         self._encoded = snapshot
+        self._astral = may_hold_pairs(snapshot)
+        self._encoded_state = self._doc.get_state()
         return True
 
     def apply(self, updates: Sequence[tuple[bytes, UpdateSummary]]) -> list[bool]:
         """Apply updates of which none `lacks` anything once those before it are in; for each, whether it could be."""
-        pieces = [self._pieces(update, summary) for update, summary in updates]
         try:
             self._judge(updates)
         except ProtocolError:
             self._look_again()
             return [self._apply_one(update, summary) for update, summary in updates]
+        pieces = [self._pieces(update, summary) for update, summary in updates]
         try:
             self._apply_all(pieces)
         except BaseException as error:
@@ -196,6 +215,12 @@ class Document:
         finally:
             doc.unobserve(subscription)
         return bool(seen) if applied else None
+
+    def take_repairs(self) -> list[bytes]:
+        """Updates (V1) that `apply` has made of itself, for everybody and for the log: what others have split (see
+        `Pairs`) is gone. Opening the document anew makes the same ones."""
+        repairs, self._repairs = self._repairs, []
+        return repairs
 
     def expect(self, summary: UpdateSummary) -> None:
         """Count what an update brings as known, ahead of `apply` in the same turn."""
@@ -239,6 +264,7 @@ class Document:
 
         Raises:
             EditFailed: it failed half-way, and was undone.
+            DocumentBroken: it failed half-way, and could not be undone.
         """
         try:
             update = self._transact(change)
@@ -290,6 +316,10 @@ class Document:
 
     def _judge_edit(self, update: bytes, summary: UpdateSummary) -> None:
         """`_judge` for what the document has already. An edit may bring a stranger's update."""
+        if summary.wide and may_hold_pairs(update):
+            self._astral = True
+            if self._pairs is not None:
+                self._pairs.take(update)
         if self._shapes is not None:
             self._shapes.take(update, summary)
         elif any(client != self._client_id for client, _, _ in summary.inserts):
@@ -309,11 +339,26 @@ class Document:
 
     def _pieces(self, update: bytes, summary: UpdateSummary) -> list[bytes]:
         """What is applied of an update, once what was asked for before is in."""
-        pieces = in_pieces(trimmed(update, summary, self._begun), summary)
+        pieces = in_pieces(self._fitted(update, summary), summary)
+        if self._astral and (split := self._known_pairs().split_by(update, summary)):
+            pieces.insert(0, deletions(split))
+            self._repairs.append(pieces[0])
+        if summary.wide and may_hold_pairs(update):
+            self._known_pairs().take(update)
         for client, _, end in summary.inserts:
             if self._begun.get(client, 0) < end:
                 self._begun[client] = end
         return pieces
+
+    def _fitted(self, update: bytes, summary: UpdateSummary) -> bytes:
+        return without_own_splits(trimmed(update, summary, self._begun), summary)
+
+    def _known_pairs(self) -> Pairs:
+        """Those before the batch that is to be applied; from now on each update's are added."""
+        self._astral = True
+        if self._pairs is None:
+            self._pairs = Pairs.of(self.encoded())
+        return self._pairs
 
     def _took(self, pieces: list[bytes], summary: UpdateSummary) -> None:
         self.expect(summary)
@@ -329,12 +374,12 @@ class Document:
         """
         if self.lacks(summary):
             return False
-        pieces = self._pieces(update, summary)
         try:
             self._judge([(update, summary)])
         except ProtocolError:
             self._look_again()
             return False
+        pieces = self._pieces(update, summary)
         try:
             self._apply_all([pieces])
             self._doc.get_update(self._doc.get_state())
@@ -347,9 +392,18 @@ class Document:
         return True
 
     def _rebuild(self) -> None:
+        """The document without what came last, which has failed half-way.
+
+        Raises:
+            DocumentBroken: the encoding lacks something (see `is_whole`).
+        """
         self._doc = Doc(client_id=self._client_id)
-        self._shapes = None
-        self._apply_all([[self._encoded], *([update] for update in self._tail)])
+        self._shapes = self._pairs = None
+        self._apply_all([[self._encoded]])
+        if read_state_vector(self._doc.get_state()) != read_state_vector(self._encoded_state):
+            raise DocumentBroken("the document must be opened anew from its log")
+        for piece in self._tail:  # each alone: what is deleted is collected at the end of a transaction, not before
+            self._doc.apply_update(piece)
         self._look_again()
 
     def _look_again(self) -> None:

@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 
 from pycrdt import Doc
 
-from engineroom.errors import CloseCode
 from engineroom.protocols.frames import Bundle
 from engineroom.protocols.messages import Dialect, FromMember
 
@@ -131,10 +130,7 @@ class Woke:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """End the room: its members are closed with `code`, and what is to be written is written."""
-
-    code: CloseCode = CloseCode.SERVICE_RESTART
-    reason: str = "the server is restarting"
+    """End the room: its members are told to come back, and what is to be written is written."""
 
 
 Input: TypeAlias = (

@@ -111,7 +111,9 @@ class Membership:
         try:
             message = self.dialect.decode(frame)
         except ProtocolError as error:
-            logger.info("%s: member %d: %s", self._room.address, self.member, error.reason)
+            room = str(self._room.address)
+            bound = {"room": room, "member": self.member}
+            logger.info("%s: member %d: %s", room, self.member, error.reason, extra=bound)
             self.end(CloseCode.PROTOCOL_ERROR, error.reason)
             return
         if message is not None:

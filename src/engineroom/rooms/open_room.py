@@ -93,6 +93,7 @@ class OpenRoom:
         self.address = address
         self.closing = False
         self._path = str(address)
+        self._logger = logging.LoggerAdapter(logger, {"room": self._path})
         self._around = around
         self._plan = plan
         self._loop = asyncio.get_running_loop()
@@ -271,7 +272,7 @@ class OpenRoom:
             newest_number=log.number,
             durable_number=log.durable,
             failing=log.failing,
-            unstored_bytes=log.unstored_bytes,
+            unstored_bytes=0 if log.settled else log.unstored_bytes,
             unstored_seconds=0.0 if oldest is None else max(0.0, self._around.clock() - oldest),
             waiting_updates=document.waiting,
             opened=self._opened,
@@ -291,22 +292,22 @@ class OpenRoom:
         room.observed, room.counters = self._around.observed, self._around.counters
         room.counters.rooms_opened += 1
         self._ready.set_result(None)
-        logger.info("%s: open", self._path)
+        self._logger.info("%s: open", self._path)
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 await self._serve_or_fail(room)
         finally:
             await self._close()
-        logger.info("%s: closed", self._path)
+        self._logger.info("%s: closed", self._path)
 
     def _refuse(self, error: BaseException) -> None:
         """The room cannot be opened: whoever waits for it is told."""
         if not isinstance(error, StoreError):
-            logger.error("%s: the room cannot be opened", self._path, exc_info=error)
+            self._logger.error("%s: the room cannot be opened", self._path, exc_info=error)
             self._around.failed(self.address)
             error = StoreError("its document cannot be opened; the server's log says why")
         else:
-            logger.error("%s: %s", self._path, error)
+            self._logger.error("%s: %s", self._path, error)
         self._ready.set_exception(error)
         self._ready.exception()  # nobody may be waiting
 
@@ -316,7 +317,7 @@ class OpenRoom:
         except BaseException as error:
             if not survivable(error):
                 raise
-            logger.error("%s: the room failed", self._path, exc_info=error)
+            self._logger.error("%s: the room failed", self._path, exc_info=error)
             self._around.failed(self.address)
             self._around.counters.rooms_failed += 1
             self._part(CloseCode.INTERNAL_ERROR, "the room failed")
@@ -339,7 +340,7 @@ class OpenRoom:
         if opened.refused or (stored and stored.damaged):
             damaged = stored.damaged if stored else 0
             self._around.counters.quarantined += damaged + len(opened.refused)
-            logger.error(
+            self._logger.error(
                 "%s: %d damaged records and %d that cannot be applied were left out",
                 self._path, damaged, len(opened.refused),
             )  # fmt: skip
@@ -405,7 +406,7 @@ class OpenRoom:
             case e.KeepVersion():
                 self._tasks.create_task(self._keep_version(effect), name="keep a version")
             case e.Report():
-                logger.warning("%s: %s", self._path, effect.text)
+                self._logger.warning("%s: %s", self._path, effect.text)
             case e.End():
                 self.closing = True
             case _:
@@ -426,7 +427,7 @@ class OpenRoom:
         try:
             hook(self.address, *arguments)
         except Exception:
-            logger.exception("%s: the hook %s failed", self._path, hook.__name__)
+            self._logger.exception("%s: the hook %s failed", self._path, hook.__name__)
 
     def _emit(self, event: ProgramEvent) -> None:
         self.put(event)
@@ -457,7 +458,9 @@ class OpenRoom:
         """A snapshot that pycrdt has not encoded as a whole must not take the place of a log that has all."""
         try:
             if not await asyncio.to_thread(is_whole, effect.snapshot, effect.state_vector):
-                logger.error("%s: not compacted: the snapshot lacks what the log has", self._path)
+                self._logger.error(
+                    "%s: not compacted: the snapshot lacks what the log has", self._path
+                )
                 return
             await self._around.store.compact(
                 self._path, effect.snapshot, effect.number,
@@ -465,9 +468,9 @@ class OpenRoom:
             )  # fmt: skip
             self._around.counters.compactions += 1
         except StoreError as error:
-            logger.warning("%s: not compacted: %s", self._path, error)
+            self._logger.warning("%s: not compacted: %s", self._path, error)
         except Exception:  # the log has all that the snapshot has
-            logger.exception("%s: not compacted", self._path)
+            self._logger.exception("%s: not compacted", self._path)
 
     async def _keep_version(self, effect: e.KeepVersion) -> None:
         """Automatic versions are a convenience: one that cannot be kept is logged, and harms nothing."""
@@ -478,9 +481,9 @@ class OpenRoom:
             for version in thinned_out(versions, self._around.clock(), limits):
                 await store.delete_version(self._path, version)
         except StoreError as error:
-            logger.warning("%s: a version was not kept: %s", self._path, error)
+            self._logger.warning("%s: a version was not kept: %s", self._path, error)
         except Exception:
-            logger.exception("%s: a version was not kept", self._path)
+            self._logger.exception("%s: a version was not kept", self._path)
 
     def _wake_at(self, time: float | None) -> None:
         if time == self._alarm_at:  # as it is in nearly every turn
@@ -513,5 +516,5 @@ class OpenRoom:
             try:
                 await self._programs.aclose()
             except Exception:
-                logger.exception("%s: its programs did not end as they should", self._path)
+                self._logger.exception("%s: its programs did not end as they should", self._path)
         self._part(CloseCode.SERVICE_RESTART, "the room has closed")

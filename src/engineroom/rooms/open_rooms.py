@@ -89,7 +89,6 @@ class Rooms:
         self._failures = Failures()
         self._tasks = asyncio.TaskGroup()
         self._draining = False
-        self._deleting: dict[Address, asyncio.Event] = {}
 
     async def __aenter__(self) -> Rooms:
         await self._tasks.__aenter__()
@@ -155,9 +154,6 @@ class Rooms:
         while True:
             if self._draining:
                 raise RoomClosed("the server is going down")
-            if address in self._deleting:
-                await self._deleting[address].wait()
-                continue
             room = self._rooms.get(address)
             if room is None:
                 room = self._open(address)
@@ -195,27 +191,6 @@ class Rooms:
         await room.wait_closed()
         return True
 
-    async def delete(self, address: Address) -> bool:
-        """Remove a document for good: its members are sent away (4410), the store forgets it. Whether there was one.
-
-        Whoever joins meanwhile waits, and finds a new document. A call that is cancelled may have been carried out.
-
-        Raises:
-            StoreError: it could not be removed; the room is closed all the same.
-        """
-        while address in self._deleting:
-            await self._deleting[address].wait()
-        done = self._deleting[address] = asyncio.Event()
-        try:
-            room = self._rooms.get(address)
-            if room is not None:
-                room.put(e.Ending(CloseCode.ROOM_CLOSED, "the document was deleted"))
-                await room.wait_closed()
-            return await self._around.store.delete(str(address))
-        finally:
-            del self._deleting[address]
-            done.set()
-
     def replan(self) -> None:
         """The site has changed: hand every open room its plan of now. Rooms whose page is gone keep theirs."""
         for address, room in self._rooms.items():
@@ -240,7 +215,9 @@ class Rooms:
                     await room.wait_closed()
         except TimeoutError:
             for room in list(self._rooms.values()):
-                logger.error("%s: not closed within %.1f s; given up", room.address, seconds)
+                bound = {"room": str(room.address)}
+                text = "%s: not closed within %.1f s; given up"
+                logger.error(text, room.address, seconds, extra=bound)
                 room.cancel()
 
     def statistics(self) -> list[RoomStatistics]:

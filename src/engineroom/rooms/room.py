@@ -177,7 +177,7 @@ class Room:
             case e.Woke():
                 pass
             case e.Ending():
-                self._end(item, turn)
+                self._end(turn)
             case _:
                 self._program_said(item, turn)
 
@@ -311,11 +311,11 @@ class Room:
         self._edits.add(lambda doc: add_missing(doc, plan))
         turn.mail.to_all(m.PageChanged(plan.version))
 
-    def _end(self, item: e.Ending, turn: Turn) -> None:
+    def _end(self, turn: Turn) -> None:
         self._ending = True
         self._evaluations.lose("The server was stopped while this was running.")
         for member in self.members:
-            turn.close(member, item.code, item.reason)
+            turn.close(member, CloseCode.SERVICE_RESTART, "the room restarts")
 
     # --- the document ------------------------------------------------------------------------
 

@@ -34,9 +34,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 class AsgiSockets:
     """The ASGI application for the `websocket` scope."""
 
-    def __init__(
-        self, gate: Entry, limits: SocketLimits, counters: Counters | None = None
-    ) -> None:
+    def __init__(self, gate: Entry, limits: SocketLimits, counters: Counters | None = None) -> None:
         self._gate = gate
         self._limits = limits
         self._counters = counters or Counters()

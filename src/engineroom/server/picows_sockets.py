@@ -47,6 +47,7 @@ logger = logging.getLogger("engineroom.sockets")
 READ_BUFFER_BYTES = 2048
 # RFC 6455, section 7.4.1; sent by picows itself for bad frames, and by us for what it lets through.
 PROTOCOL_VIOLATION = 1002
+BINARY = WSMsgType.BINARY  # looked up once: an enumeration takes its time
 
 
 class PicowsSocket(WSProtocol):  # type: ignore[misc]
@@ -242,23 +243,18 @@ class SocketListener(WSListener):
         RFC 6455, section 5.
         """
         kind = frame.msg_type
-        if kind == WSMsgType.CLOSE:
-            self._closed_by_client(transport)
-        elif self._closing is not None or transport.is_close_frame_sent:
-            return
-        elif frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self._refuse(PROTOCOL_VIOLATION, "reserved bits are set, and no extension was agreed on")
-        elif kind == WSMsgType.BINARY and self._fragments is None:
-            if frame.fin:
+        if (
+            kind == BINARY
+            and frame.fin
+            and self._fragments is None
+            and not (frame.rsv1 or frame.rsv2 or frame.rsv3)
+        ):  # as nearly every frame is
+            if self._closing is None and not transport.is_close_frame_sent:
                 self._deliver(frame.get_payload_as_bytes())
-            else:
-                self._fragments = bytearray(frame.get_payload_as_memoryview())
-        elif kind == WSMsgType.CONTINUATION and self._fragments is not None:
-            self._assemble(self._fragments, frame)
-        elif kind == WSMsgType.TEXT and self._fragments is None:
-            self._refuse(CloseCode.UNSUPPORTED_DATA, "messages are binary here")
-        elif kind != WSMsgType.PONG:
-            self._refuse(PROTOCOL_VIOLATION, "a fragment out of order")
+        elif kind == WSMsgType.CLOSE:
+            self._closed_by_client(transport)
+        elif self._closing is None and not transport.is_close_frame_sent:
+            self._take_odd(frame, kind)
 
     def pause_writing(self) -> None:
         """The write buffer crossed its high mark."""
@@ -278,6 +274,20 @@ class SocketListener(WSListener):
         self._transport = self._write = self._fragments = None
 
     # --- within ------------------------------------------------------------------------------
+
+    def _take_odd(self, frame: WSFrame, kind: WSMsgType) -> None:
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self._refuse(
+                PROTOCOL_VIOLATION, "reserved bits are set, and no extension was agreed on"
+            )
+        elif kind == BINARY and self._fragments is None:
+            self._fragments = bytearray(frame.get_payload_as_memoryview())
+        elif kind == WSMsgType.CONTINUATION and self._fragments is not None:
+            self._assemble(self._fragments, frame)
+        elif kind == WSMsgType.TEXT and self._fragments is None:
+            self._refuse(CloseCode.UNSUPPORTED_DATA, "messages are binary here")
+        elif kind != WSMsgType.PONG:
+            self._refuse(PROTOCOL_VIOLATION, "a fragment out of order")
 
     def _write_parts(self, bundle: Bundle) -> None:
         for part in bundle.parts:

@@ -14,7 +14,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -47,7 +47,37 @@ _ROOMS: Final = RoomLimits()
 _SOCKETS: Final = SocketLimits()
 
 
-StoreName: TypeAlias = Annotated[str, Meta(pattern=r"^(sqlite|file|memory|postgres(ql)?://.+)\Z")]
+StoreName: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^(sqlite|file|memory|postgres(ql)?://.+)\Z",
+        description="it is sqlite, file, memory, or postgres://user:password@host/name",
+    ),
+]
+Token: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9._~-]{1,200}\Z", description="it has 1 to 200 letters, digits and ._~-"
+    ),
+]
+MetricsToken: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9._~-]{16,200}\Z",
+        description="it has 16 to 200 letters, digits and ._~-",
+    ),
+]
+Archive: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^(s3://[^/]+|file:///).*\Z",
+        description="it is s3://bucket/prefix or file:///folder",
+    ),
+]
+Endpoint: TypeAlias = Annotated[
+    str,
+    Meta(pattern=r"^https?://.+\Z", description="it is a URL, http://… or https://…"),
+]
 
 
 class StoreRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,7 +103,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     open: bool = False
 
     # Who may come in.
-    token: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~-]{1,200}\Z")] | None = None
+    token: Token | None = None
     no_auth: bool = False
     allow_host: tuple[str, ...] = ()
     allow_origin: tuple[str, ...] = ()
@@ -119,8 +149,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     store: StoreName = "sqlite"
     durability: Literal["disk", "os", "memory"] = "disk"
     stores: tuple[StoreRule, ...] = ()
-    archive: Annotated[str, Meta(pattern=r"^(s3://[^/]+|file:///).*\Z")] | None = None
-    archive_endpoint: Annotated[str, Meta(pattern=r"^https?://.+\Z")] | None = None
+    archive: Archive | None = None
+    archive_endpoint: Endpoint | None = None
     archive_sweep_seconds: Seconds = 300.0
     other_history: Literal["refuse", "fork"] = _ROOMS.other_history
     drain_seconds: Annotated[float, Meta(gt=0, le=60)] = 3.0
@@ -177,7 +207,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # What is served to programs, and told to them.
     http_body_bytes: Bytes = 16 << 20
-    metrics_token: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~-]{16,200}\Z")] | None = None
+    metrics_token: MetricsToken | None = None
     webhooks: Annotated[tuple[Webhook, ...], Meta(max_length=MAX_WEBHOOKS)] = ()
 
     def __post_init__(self) -> None:
@@ -309,4 +339,16 @@ def _checked(name: str, value: object, where: str, *, strict: bool) -> Any:
     try:
         return msgspec.convert(value, FIELDS[name].type, strict=strict)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{where} is not valid: {error}") from error
+        reason = _takes(FIELDS[name].type) or str(error)
+        raise SettingsError(f"{where} is not valid: {reason}") from error
+
+
+def _takes(kind: Any) -> str:
+    """What a setting of this type takes, in words, where msgspec would show a pattern or leave the
+    choices out; else empty.
+    """
+    if isinstance(kind, Meta):
+        return kind.description or ""
+    if get_origin(kind) is Literal:
+        return f"it is one of {', '.join(get_args(kind))}"
+    return next(filter(None, map(_takes, get_args(kind))), "")

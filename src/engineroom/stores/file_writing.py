@@ -389,20 +389,20 @@ class FileWriter:
         self, document: _Document, log: Log, heading: Heading, covered: Sequence[Record]
     ) -> None:
         """Add what is covered now, and leave out what has become too old once that is a quarter."""
-        if heading.history_since is None:
+        since = heading.history_since
+        if since is None:
             return
         file = file_of(self._folder, document.path, HISTORY)
-        fresh = [record for record in covered if record.time >= heading.history_since]
+        fresh = [_record_frame(log.identity, one) for one in covered if one.time >= since]
         known = {record.number: record for record in read_history(file, log)}
-        kept = [record for record in known.values() if record.time >= heading.history_since]
-        if not kept or len(known) - len(kept) > len(known) // 4:
-            records = [*kept, *fresh]
-            beginning = encode_heading(document.identity, Heading(document.path, heading.lineage))
-            frames = (_record_frame(document.identity, record) for record in records)
-            self._replace(file, [beginning, *frames])
+        kept = [_record_frame(log.identity, one) for one in known.values() if one.time >= since]
+        size = file.stat().st_size if file.exists() else 0
+        reopened = (log.heading.history_since or -inf) > since  # what was given up stays so
+        if not kept or reopened or size * 3 > sum(map(len, kept)) * 4:
+            beginning = encode_heading(log.identity, Heading(document.path, heading.lineage))
+            self._replace(file, [beginning, *kept, *fresh])
         elif fresh:
-            added = [_record_frame(document.identity, record) for record in fresh]
-            add_to_file(file, added, durable=self._durability == "disk")
+            add_to_file(file, fresh, durable=self._durability == "disk")
 
     def _has_version(self, document: _Document, version: str) -> bool:
         file = file_of(self._folder, document.path, VERSIONS)

@@ -6,8 +6,9 @@ before it.
 - A *file store* is one document: `VERSION:2` and a line feed, then records of three fields, each a
   varUint length and that many bytes: update, metadata, and the time, a double in little-endian
   order. There are no checksums, so a torn record shows only by what follows it.
-- An *SQLite store* has many documents: `yupdates(path, yupdate, metadata, timestamp)`, in newer
-  versions `ycheckpoints(path, checkpoint, timestamp)` too. A checkpoint is read as one update more:
+- An *SQLite store* has many documents: `yupdates(path, yupdate, metadata, timestamp)`, of which
+  ypy-websocket before 0.8 had no metadata, no times or times as text, and no version; in newer ones
+  `ycheckpoints(path, checkpoint, timestamp)` too. A checkpoint is read as one update more:
   which rows it covers goes by a clock that may have been set back, and updates may come twice.
 
 Metadata is the application's, and left behind.
@@ -35,6 +36,7 @@ from engineroom.protocols.updates import read_update
 FILE_MAGIC = b"VERSION:"
 SQLITE_MAGIC = b"SQLite format 3\x00"
 KNOWN_VERSION = 2
+UNVERSIONED = 0  # of a database, before versions were counted
 _TIME = Struct("<d")
 
 Decompress = Callable[[bytes], bytes]
@@ -178,7 +180,7 @@ def _tables_of(connection: sqlite3.Connection, file: Path) -> set[str]:
     tables = {name for (name,) in found}
     if "yupdates" not in tables:
         raise StoreError(f"{file} has no table yupdates: it is no store of pycrdt-websocket")
-    if version != KNOWN_VERSION:
+    if version not in (UNVERSIONED, KNOWN_VERSION):
         raise StoreError(
             f"{file} is an SQLite store of version {version}; only version {KNOWN_VERSION} is known"
         )
@@ -247,10 +249,12 @@ def _rows_of(
     """A document's rows in the order in which they were written; through the index, or past it when
     that is damaged.
     """
-    query = "SELECT {column}, timestamp FROM {table} {how} WHERE path = ? ORDER BY rowid"
-    rows, problem = _rows(connection, query.format(column=column, table=table, how=""), path)
+    columns = {name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")}
+    time = "timestamp" if "timestamp" in columns else "NULL"
+    select = f"SELECT {column}, {time} FROM {table}"  # noqa: S608
+    rows, problem = _rows(connection, f"{select} WHERE path = ? ORDER BY rowid", path)
     if problem:
-        past = query.format(column=column, table=table, how="NOT INDEXED")
+        past = f"{select} NOT INDEXED WHERE path = ? ORDER BY rowid"
         rows, problem = _rows(connection, past, path)
     return rows, problem
 

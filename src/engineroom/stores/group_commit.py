@@ -219,23 +219,32 @@ class GroupCommit(Generic[Tables]):
 
     def _take(self) -> tuple[list[_Job[Tables]], bool]:
         """All that is queued, once there is something; and whether more may come."""
-        jobs: list[_Job[Tables]] = []
         job = self._queue.get()
-        self._wait_for_company()
-        while job is not None:
-            jobs.append(job)
-            try:
-                job = self._queue.get_nowait()
-            except Empty:
-                break
-        self._pace.begin(sum(each.records for each in jobs), time.monotonic())
-        return jobs, job is not None
-
-    def _wait_for_company(self) -> None:
-        delay = self._pace.delay(time.monotonic())
-        if delay:
+        if job is None:
+            return [], False
+        jobs = [job]
+        going = self._drain(jobs)
+        if going and (delay := self._delay(jobs)):
             self._hurry.wait(delay)
-        self._hurry.clear()
+            going = self._drain(jobs)
+        self._hurry.clear()  # who has hurried since is in the queue, and is not made to wait
+        self._pace.begin(_records(jobs), time.monotonic())
+        return jobs, going
+
+    def _drain(self, jobs: list[_Job[Tables]]) -> bool:
+        """Add all that is queued to `jobs`; whether more may come."""
+        try:
+            while (job := self._queue.get_nowait()) is not None:
+                jobs.append(job)
+        except Empty:
+            return True
+        return False
+
+    def _delay(self, jobs: list[_Job[Tables]]) -> float:
+        """How many seconds these wait for others."""
+        if not all(job.records for job in jobs):
+            return 0.0
+        return self._pace.delay(_records(jobs), time.monotonic())
 
     def _tell(self, callback: Callable[..., None], *arguments: object) -> bool:
         """Call `callback` in the loop; False when it is closed and nobody is left to be told."""
@@ -244,6 +253,10 @@ class GroupCommit(Generic[Tables]):
         except RuntimeError:
             return False
         return True
+
+
+def _records(jobs: list[_Job[Tables]]) -> int:
+    return sum(job.records for job in jobs)
 
 
 def _commits(jobs: list[_Job[Tables]]) -> list[list[_Job[Tables]]]:

@@ -4,7 +4,8 @@ Pure: the times and the sizes of commits go in, a delay comes out. A commit cost
 synchronisation of the disk, for one record as for a hundred. Where records come in a stream, each
 commit waits until the one before it is `COMMIT_EVERY_SECONDS` old, and takes with it what has come
 by then. Where whoever writes waits for each commit before writing on, waiting would bring nothing
-but delay; so it goes on only while commits have company, and is tried now and then.
+but delay; so it goes on only while commits have company, and is tried now and then. And a commit
+that serves many already does not wait for more.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final
 COMMIT_EVERY_SECONDS: Final = 0.01
 TRY_EVERY: Final = 16  # early commits, of which one waits where the others do not
 COMPANY: Final = 1.25  # records a commit, on average, from which waiting pays
+ENOUGH: Final = 64  # records, from which a commit's own price no longer counts
 WEIGHT: Final = 0.25  # of the newest commit in that average
 
 
@@ -28,10 +30,10 @@ class Pace:
         self._average = 1.0
         self._early = 0
 
-    def delay(self, now: float) -> float:
-        """How long the records that have come by `now` wait for others; 0: not at all."""
+    def delay(self, records: int, now: float) -> float:
+        """How long the `records` that have come by `now` wait for others; 0: not at all."""
         early_seconds = self._last + COMMIT_EVERY_SECONDS - now
-        if early_seconds <= 0:
+        if early_seconds <= 0 or records >= ENOUGH:
             return 0.0
         self._early += 1
         if self._average < COMPANY and self._early % TRY_EVERY:

@@ -71,8 +71,7 @@ class PostgresServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._process is not None:
-            self.stop()
+        self.kill()  # what it has not written yet goes with it
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @property

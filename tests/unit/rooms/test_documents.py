@@ -496,7 +496,7 @@ def test_long_runs_are_taken_in_a_moment(make_bench, kind):
             bench.say(1, m.SyncUpdate(update))
         bench.store()
         assert bench.closed == {}
-        assert [record.update for record in bench.records][0] == update
+        assert bench.records[0].update == update
         assert bench.reopened().room.document.encoded() == bench.room.document.encoded()
 
     assert outcome(take, seconds=20) == ""

@@ -400,21 +400,3 @@ async def test_disconnect_and_close() -> None:
         assert two.closed[0] == CloseCode.SERVICE_RESTART
         await join(rooms, Wire())
         assert len(rooms.members(HERE)) == 1
-
-
-async def test_deleted_document_is_gone_and_who_joins_meanwhile_finds_a_new_one() -> None:
-    """Its members are sent away with 4410; a join during the deletion waits for its end."""
-    store = MemoryStore()
-    async with store, Rooms(store) as rooms:
-        wire, late = Wire(), Wire()
-        await join(rooms, wire)
-        async with rooms.open(HERE) as room:
-            await room.edit(write("old"))
-        deleting = asyncio.create_task(rooms.delete(HERE))
-        await wire.until(lambda: wire.closed is not None)
-        await join(rooms, late)
-        assert await deleting
-        assert wire.closed == (CloseCode.ROOM_CLOSED, "the document was deleted")
-        await late.until(lambda: any(isinstance(each, m.SyncStep2) for each in late.heard))
-        assert late.text == ""
-        assert not await rooms.delete(Address.parse("never/written"))

@@ -21,7 +21,7 @@ from engineroom.rooms.loading import open_room
 from engineroom.rooms.members import Access, User
 from engineroom.rooms.open_room import Membership
 from engineroom.rooms.open_rooms import Rooms
-from engineroom.rooms.plan import Plan
+from engineroom.rooms.plan import EditorPlan, Plan
 from engineroom.rooms.room import Room
 from engineroom.stores.memory import MemoryStore
 
@@ -230,6 +230,31 @@ async def test_rooms_are_bounded() -> None:
         await join(rooms, Wire())
         with pytest.raises(LimitExceeded, match="rooms = 1"):
             await join(rooms, Wire(), Address.parse("other"))
+
+
+async def test_a_page_s_seed_waits_for_no_disk(typist: Any) -> None:
+    """A room that holds its page's seed alone has nothing that is not stored; with the first change it has."""
+    store = MemoryStore()
+    plan = Plan("notes", "1", editors=(EditorPlan("text", "Hello"),))
+    async with store, Rooms(store, plan_of=lambda address: plan) as rooms:
+        wire = Wire()
+        member = await join(rooms, wire)
+        [seeded] = rooms.statistics()
+        assert (seeded.document_bytes > 10, seeded.unstored_bytes) == (True, 0)
+        held: list[tuple[Any, ...]] = []
+        real = store.append
+        store.append = lambda *given: held.append(given)  # type: ignore[assignment, method-assign]
+        second = Wire()
+        await join(rooms, second)
+        member.receive(update_frame(typist, "x"))
+        await asyncio.sleep(1); print("DBG", second.heard, second.closed, wire.closed, wire.heard)
+        await second.until(lambda wire: wire.has(m.SyncUpdate))
+        assert rooms.statistics()[0].unstored_bytes > 0
+        store.append = real  # type: ignore[method-assign]
+        for given in held:
+            real(*given)
+        await wire.until(lambda wire: wire.has(m.SyncUpdate))
+        assert rooms.statistics()[0].unstored_bytes == 0
 
 
 async def test_drain_tells_members_and_takes_no_more() -> None:

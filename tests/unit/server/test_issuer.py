@@ -23,7 +23,7 @@ from engineroom.server.visitors import Visitor
 
 pytestmark = pytest.mark.anyio
 
-SECRET = b"s" * 32
+SECRET = b"s" * 64  # long enough for HS512 too
 NOTES = Address.parse("notes/today")
 
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -192,6 +192,8 @@ async def test_a_token_that_names_no_key() -> None:
         (b"x" * 32, "HS256", None),
         (SECRET + SECRET, "HS512", None),
         (SECRET, "HS384", "oct"),
+        (SECRET, "HS384", None),
+        (SECRET, "HS512", None),
     ],
 )
 @pytest.mark.filterwarnings("ignore:The HMAC key")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -29,6 +30,7 @@ from engineroom.server.health import PROBE_SECONDS, Health
 from engineroom.server.http_log import HttpLog
 from engineroom.server.lag import LoopLag
 from engineroom.server.logs import JsonLines, TextLines, configure_logging
+from engineroom.server.network import listen
 from engineroom.server.services import Services, open_services
 from engineroom.server.settings import Settings
 from engineroom.server.webhooks.queue import Letter
@@ -492,3 +494,11 @@ def test_a_server_that_logs_json(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert lines
     assert {"time", "level", "logger", "message"} <= lines[0].keys()
+
+
+def test_answers_wait_for_nobody() -> None:
+    """An answer of two writes is not held back until its first part is acknowledged."""
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

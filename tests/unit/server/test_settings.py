@@ -122,7 +122,10 @@ def test_the_environment_names_the_file(config: Path) -> None:
         ({"token": "a b"}, {}, "", "--token a b is not valid"),
         ({"token": ""}, {}, "", "--token"),
         ({}, {}, "port = ", "not valid TOML"),
-        ({}, {}, "runtime = 'docker'", "runtime is not valid"),
+        ({}, {}, "runtime = 'docker'", "runtime is not valid: it is one of auto, sandbox, local"),
+        ({}, {"ENGINEROOM_STORE": "mysql://db"}, "", "it is sqlite, file, memory, or postgres"),
+        ({}, {}, "metrics_token = 'short'", "not valid: it has 16 to 200 letters, digits and"),
+        ({}, {}, "jwt_algorithms = ['none']", "jwt_algorithms is not valid: it is one of RS256,"),
         ({}, {}, "ping_reply_seconds = 60", "ping_reply_seconds is at most ping_idle_seconds"),
         ({}, {}, "write_low_bytes = 300000", "write_low_bytes is less than write_high_bytes"),
     ],
@@ -235,7 +238,7 @@ PLACES |= {name: place for name, place in ROOM_BOUNDS.items() if name in FIELDS}
 UNSETTABLE = {
     "awareness_tick_seconds", "output_frame_seconds", "settle_seconds", "compact_bytes", "authors",
 }  # fmt: skip
-# Seen at work by a whole server in test_run.py, test_services.py, test_observing.py, test_credentials.py and test_guard.py.
+# Seen at work by a whole server in test_run, test_services, test_observing, test_credentials and test_guard.
 SEEN_AT_WORK = {
     "site", "port", "data", "open", "token", "no_auth", "max_rooms", "durability",
     # Which store, in tests/unit/stores/test_choice.py and tests/faults/test_s3_archive.py.

@@ -12,6 +12,7 @@ from engineroom.errors import StoreError
 from engineroom.rooms.storage import StoredDocument
 from engineroom.stores import MemoryStore
 from engineroom.stores.archive import KEPT, ArchivedStore
+from engineroom.stores.file_format import MARK
 from engineroom.testing.stores import (
     LINEAGE,
     PATIENCE_SECONDS,
@@ -97,19 +98,22 @@ async def test_a_lost_document_is_brought_back(objects: ObjectStore) -> None:
         assert await append(store, "a", [record(4)]) is None
 
 
-async def test_a_damaged_copy_is_passed_over(objects: ObjectStore) -> None:
-    """The one before it is taken; when all are damaged, the document does not open as if it were
-    new.
+@pytest.mark.parametrize("cut", [3, 60, 110], ids=["record", "whole record", "snapshot"])
+async def test_a_damaged_copy_is_passed_over(objects: ObjectStore, cut: int) -> None:
+    """The one before it is taken, wherever the newest ends too early; when all are damaged, the
+    document does not open as if it were new.
     """
     async with ArchivedStore(MemoryStore(), objects) as store:
-        for number in (1, 2):
-            assert await append(store, "a", [record(number)]) is None
-            await store.compact("a", b"snapshot %d" % number, number)
-            await until(lambda: store.archive_statistics().copies >= number)  # noqa: B023
-    newest = f"a/{LINEAGE}-2.log"
-    objects.put(newest, bytes(objects.get(newest).bytes())[:-3])
+        for number in (2, 4):
+            assert await append(store, "a", records(number - 1, number)) is None
+            await store.compact("a", b"snapshot %d" % number, number - 1)
+            await until(lambda: store.archive_statistics().copies >= number // 2)  # noqa: B023
+    newest = f"a/{LINEAGE}-4.log"
+    content = bytes(objects.get(newest).bytes())
+    end = content.rindex(MARK) if cut == 60 else len(content) - cut
+    objects.put(newest, content[:end])
     async with ArchivedStore(MemoryStore(), objects) as store:
-        assert (await load(store, "a")).snapshot == b"snapshot 1"
+        assert (await load(store, "a")).snapshot == b"snapshot 2"
     for key in keys(objects):
         objects.put(key, b"rubbish")
     async with ArchivedStore(MemoryStore(), objects) as store:

@@ -28,6 +28,10 @@ def names(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
 
 
+def modes(folder: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mode & 0o777 for file in (folder, *folder.iterdir())}
+
+
 def total(folder: Path, suffix: str) -> int:
     return sum(file.stat().st_size for file in folder.glob(f"*{suffix}"))
 
@@ -38,9 +42,12 @@ async def test_files_are_their_users_alone(folder: Path) -> None:
         assert await append(store, "a/b", records(1, 3)) is None
         await store.compact("a/b", b"snapshot", 2, history_since=0.0)
         await store.put_version("a/b", version("v"), b"encoding")
-    assert folder.stat().st_mode & 0o777 == 0o700
-    assert names(folder) == ["a%2Fb.history", "a%2Fb.log", "a%2Fb.versions"]
-    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+    assert modes(folder) == {
+        "documents": 0o700,
+        "a%2Fb.history": 0o600,
+        "a%2Fb.log": 0o600,
+        "a%2Fb.versions": 0o600,
+    }
 
 
 async def test_only_so_many_files_are_open(folder: Path) -> None:
@@ -110,10 +117,17 @@ async def test_a_file_of_another_document_is_not_taken_for_it(folder: Path) -> N
         assert await append(store, "b", [record(1)]) is not None
 
 
-async def test_an_unfinished_file_is_no_document(folder: Path) -> None:
-    """What a crash left while a document was made counts for nothing."""
+@pytest.fixture
+def unfinished(folder: Path) -> Path:
+    """What a crash left while a document was made."""
     folder.mkdir()
     (folder / "a.log.new").write_bytes(b"EngrLog1")
+    return folder
+
+
+async def test_an_unfinished_file_is_no_document(unfinished: Path) -> None:
+    """It counts for nothing."""
+    folder = unfinished
     async with FileStore(folder) as store:
         assert await store.load("a") is None
         assert await store.list_documents() == []
@@ -139,3 +153,13 @@ async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"cannot open the store .*file/documents"):
         await FileStore(tmp_path / "file" / "documents").__aenter__()
+
+
+async def test_history_that_was_given_up_does_not_come_back(folder: Path) -> None:
+    """Also when a later compaction keeps more than the one before it."""
+    async with FileStore(folder) as store:
+        assert await append(store, "a", records(1, 20)) is None
+        await store.compact("a", b"snapshot", 18, history_since=0.0)
+        await store.compact("a", b"snapshot", 19, history_since=record(3).time)
+        await store.compact("a", b"snapshot", 20, history_since=0.0)
+        assert await store.read_history("a") == records(3, 20)

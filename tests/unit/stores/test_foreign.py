@@ -150,6 +150,21 @@ def test_a_database_without_checkpoints_is_read(tmp_path: Path) -> None:
     assert [update for _, update in b.updates] == updates
 
 
+def test_databases_without_a_version_are_read(tmp_path: Path) -> None:
+    """ypy-websocket before 0.8: without metadata and times, or with times as text."""
+    updates = typed()
+    for number, columns in enumerate(("", ", metadata BLOB", ", metadata BLOB, timestamp TEXT")):
+        file = tmp_path / f"{number}.db"
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute(f"CREATE TABLE yupdates (path TEXT, yupdate BLOB{columns})")
+            for update in updates:
+                connection.execute(
+                    "INSERT INTO yupdates (path, yupdate) VALUES ('notes', ?)", (update,)
+                )
+        (found,) = read_foreign(file)
+        assert found.updates == tuple((0.0, update) for update in updates)
+
+
 def test_a_checkpoint_is_one_update_more(tmp_path: Path) -> None:
     """Rows that the clock says it covers are read all the same; a checkpoint may stand alone."""
     updates = typed()
