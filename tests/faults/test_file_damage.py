@@ -118,8 +118,9 @@ async def test_an_append_repairs_what_no_load_has_seen(folder: Path) -> None:
 async def test_a_client_cannot_write_a_frame(folder: Path) -> None:
     """An update that holds the bytes of a frame is passed over with its damaged record."""
     async with FileStore(folder) as store:
-        assert await append(store, "a", [record(1)]) is None
-    frame = (folder / "a.log").read_bytes()[-100:]
+        assert await append(store, "a", records(1, 9)) is None
+    content = (folder / "a.log").read_bytes()
+    frame = content[content.rindex(MARK) :]
     other = folder / "b.log"
     async with FileStore(folder) as store:
         assert await append(store, "b", [record(1), record(2, frame), record(3)]) is None

@@ -58,7 +58,7 @@ async def test_postgres_restarted_under_load(server: PostgresServer, how: str) -
     url = server.make_database()
     paths = [f"room {number}" for number in range(5)]
     async with PostgresStore(url) as store:
-        async with asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(3 * PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
             writers = [tasks.create_task(append_until(store, path, 500)) for path in paths]
             for _ in range(3):
                 before = store.statistics()

@@ -1,4 +1,4 @@
-"""The corpus of poisonous updates against a real server, among people who type: the server stands, and loses nothing."""
+"""The corpus of poisonous updates against a real server, among people who type: it stands, and loses nothing."""
 
 from __future__ import annotations
 
@@ -50,13 +50,14 @@ async def say(socket: ClientConnection, update: bytes) -> None:
 
 
 async def throw(url: str, poison: bytes) -> int | None:
-    """Send an update that may not be answered, and a question that is; the close code, where the server closes."""
+    """Send an update that may not be answered, then questions that are; the close code, where the server closes."""
     async with connect(url, max_size=None) as socket, asyncio.timeout(60):
         try:
             await socket.send(frame_of(m.SyncUpdate(poison)))
-            await socket.send(frame_of(m.SyncStep1(b"\x00")))
-            while (await socket.recv())[:2] != b"\x00\x01":
-                pass
+            for _ in range(2):  # the first may be answered in the turn that closes
+                await socket.send(frame_of(m.SyncStep1(b"\x00")))
+                while (await socket.recv())[:2] != b"\x00\x01":
+                    pass
         except websockets.ConnectionClosed as closed:
             return closed.rcvd.code if closed.rcvd else None
     return None

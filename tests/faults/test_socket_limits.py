@@ -235,8 +235,8 @@ async def test_members_of_a_room(tmp_path: Path) -> None:
             await server.connect()
         status, text = await server.refused()
         assert status == 503
-        assert "limit reached: members = 2" in text
-        assert server.counters.limits == {"members": 1}
+        assert "limit reached: room_members = 2" in text
+        assert server.counters.limits == {"room_members": 1}
         await server.connect("/other")
 
 

@@ -42,7 +42,7 @@ class Decoder:
         try:
             message = self.decode(frame)
         except ProtocolError as error:
-            assert error.reason
+            assert error.reason  # noqa: PT017
             return
         if self.again is not None and message is not None:
             assert self.again(message) == message

@@ -1,4 +1,4 @@
-"""One decoder, searched by atheris: libFuzzer, which keeps the bytes that reach new code. Its finds go to the corpus."""
+"""One decoder, searched by atheris: libFuzzer, which keeps what reaches new code. Its finds go to the corpus."""
 
 from __future__ import annotations
 

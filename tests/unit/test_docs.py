@@ -85,7 +85,8 @@ def test_every_page_is_found_from_the_index() -> None:
             continue
         reached.add(page)
         ends = (resolved(page, target)[0] for target in links(page))
-        to_read += [end for end in ends if end.suffix == ".md" and end.exists()]
+        read = (end / "README.md" if end.is_dir() else end for end in ends)
+        to_read += [end for end in read if end.suffix == ".md" and end.exists()]
     assert set(PAGES) - reached == set()
 
 

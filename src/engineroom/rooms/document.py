@@ -402,7 +402,9 @@ class Document:
         self._apply_all([[self._encoded]])
         if read_state_vector(self._doc.get_state()) != read_state_vector(self._encoded_state):
             raise DocumentBroken("the document must be opened anew from its log")
-        for piece in self._tail:  # each alone: what is deleted is collected at the end of a transaction, not before
+        for piece in (
+            self._tail
+        ):  # each alone: what is deleted is collected at the end of a transaction, not before
             self._doc.apply_update(piece)
         self._look_again()
 

@@ -58,6 +58,7 @@ class Intake:
     def receive(self, member: Member, update: bytes, turn: Turn) -> None:
         """An update from `member`; it is applied with the others of this turn, in `apply`."""
         if not member.access.write and len(update) > self._limits.reader_update_bytes:
+            turn.counters.limits["reader_update_bytes"] += 1
             self._deny(member, turn)
             return
         try:
@@ -94,6 +95,7 @@ class Intake:
         while self._arrivals:
             arrivals, self._arrivals = self._arrivals, []
             applied = self._document.apply([(a.update, a.summary) for a in arrivals])
+            self._tell_repairs(turn)
             for arrival, ok in zip(arrivals, applied, strict=True):
                 if ok:
                     self._took(arrival, turn)
@@ -158,6 +160,7 @@ class Intake:
             self._log.acknowledge(member.id, update)
             return
         changed = self._document.changes(update, summary)
+        self._tell_repairs(turn)
         arrival = _Arrival(update, summary, member.id, member.user.id)
         if changed is None:
             self._refuse(arrival, turn)
@@ -180,6 +183,13 @@ class Intake:
             number = self._log.add(arrival.update, arrival.user, turn.now)
         if arrival.member is not None:
             self._log.acknowledge(arrival.member, arrival.update, number)
+
+    def _tell_repairs(self, turn: Turn) -> None:
+        """What the document deletes lest it be split is deleted for everybody."""
+        for update in self._document.take_repairs():
+            turn.mail.to_all(SyncUpdate(update))
+            turn.changed(None, update)
+            self._log.add(update, "", turn.now)
 
     def _refuse(self, arrival: _Arrival, turn: Turn) -> None:
         turn.counters.updates_refused += 1

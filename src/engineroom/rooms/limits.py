@@ -10,7 +10,7 @@ from typing import Literal
 class RoomLimits:
     """Bytes, counts and seconds. Each has a test that reaches it."""
 
-    members: int = 1_000
+    room_members: int = 1_000
     """Members of one room; the next one is refused with close code 4429."""
     update_bytes: int = 16 << 20
     """One update of a document, and what may wait for missing dependencies."""
@@ -40,7 +40,7 @@ class RoomLimits:
     """States that one member may change; past it, it is closed with 4429. What says nothing new does not count."""
     message_bytes: int = 64 << 10
     """One stateless message; past it, its sender is closed with 4429."""
-    values: int = 1_000
+    room_values: int = 1_000
     value_bytes: int = 1 << 20
     values_bytes: int = 32 << 20
     """Values of one room, each, and all together."""
@@ -50,7 +50,7 @@ class RoomLimits:
     """The source of one evaluation."""
     stream_bytes: int = 256 << 10
     """What stays of one stream output in the document (UTF-8); the whole is kept beside it."""
-    outputs: int = 500
+    evaluation_outputs: int = 500
     """Outputs of one evaluation."""
     output_bytes: int = 8 << 20
     """One rich output."""

@@ -122,5 +122,6 @@ def _load(document: Document, stored: StoredDocument, authors: Authors) -> tuple
         ready += [(update, summary), *((item.update, item.summary) for item in freed)]
         numbers += [number, *(item.token for item in freed if isinstance(item.token, int))]
     applied = document.apply(ready)
+    document.take_repairs()  # made again, of what is in the log
     refused += [number for number, ok in zip(numbers, applied, strict=True) if not ok]
     return tuple(sorted(refused))

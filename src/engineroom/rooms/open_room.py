@@ -164,9 +164,9 @@ class OpenRoom:
         self.put(e.Received(info.id, SyncStep1(b"")))
 
     def _newcomer(self, user: User, access: Access, dialect: Dialect, source: str) -> MemberInfo:
-        if len(self._members) >= self._around.limits.members:
-            self._around.counters.limits["members"] += 1
-            raise LimitExceeded("members", self._around.limits.members)
+        if len(self._members) >= self._around.limits.room_members:
+            self._around.counters.limits["room_members"] += 1
+            raise LimitExceeded("room_members", self._around.limits.room_members)
         member, self._next_member = self._next_member, self._next_member + 1
         now = self._around.clock()
         return MemberInfo(member, user, access, dialect.name, source, now)

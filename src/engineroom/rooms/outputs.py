@@ -137,11 +137,12 @@ class OutputWriter:
         """Append `output`; its index, None when there are too many already."""
         self._open = None
         self._count += 1
-        if self._count > self._limits.outputs:
+        if self._count > self._limits.evaluation_outputs:
             return None
-        if self._count == self._limits.outputs:
+        if self._count == self._limits.evaluation_outputs:
             output = _stream_map(
-                "stderr", f"More than {self._limits.outputs} outputs: the rest is not shown.\n"
+                "stderr",
+                f"More than {self._limits.evaluation_outputs} outputs: the rest is not shown.\n",
             )
         outputs.append(output)
         return len(outputs) - 1
@@ -150,7 +151,7 @@ class OutputWriter:
         kind = "execute_result" if event.result else "display_data"
         data = self._bounded(event.data, len(outputs))
         index = self._add(outputs, Map({"output_type": kind, "data": data, "metadata": {}}))
-        if event.display and index is not None and self._count < self._limits.outputs:
+        if event.display and index is not None and self._count < self._limits.evaluation_outputs:
             self.displays.setdefault(event.display, []).append(index)
 
     def _update_display(self, outputs: Array[Any], event: engine.Display) -> None:
@@ -186,7 +187,7 @@ class OutputWriter:
         target = _text(outputs, self._open.index) if self._open is not None else None
         if target is None or self._open is None or self._open.name != name:
             index = self._add(outputs, _stream_map(name, ""))
-            if index is None or self._count == self._limits.outputs:
+            if index is None or self._count == self._limits.evaluation_outputs:
                 return
             self._open = _Open(index, name, _Line())
             target = _text(outputs, index)

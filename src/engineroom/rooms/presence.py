@@ -18,6 +18,7 @@ from engineroom.errors import LimitExceeded
 from engineroom.protocols.lib0 import MAX_INTEGER
 from engineroom.protocols.messages import AwarenessState, AwarenessUpdate
 
+from .allowance import Allowance
 from .limits import RoomLimits
 from .members import MemberId
 
@@ -58,6 +59,8 @@ class Presence:
         self._changed: dict[int, None] = {}
         self._all = _Share()
         self._shares: defaultdict[MemberId, _Share] = defaultdict(_Share)
+        self._allowances: dict[MemberId, Allowance] = {}
+        self._reached: list[str] = []
 
     @property
     def changed(self) -> bool:
@@ -68,16 +71,31 @@ class Presence:
         """Take in what `member` says.
 
         Raises:
-            LimitExceeded: `member` speaks for too many clients, or says too much; what came before in the update
-            is taken in.
+            LimitExceeded: `member` speaks for too many clients, or says too much or too often; what came before in
+            the update is taken in.
         """
         for state in update.states:
             known = self._known.get(state.client)
             if known is None:
                 if state.state != GONE:
+                    self._count_news(member, now)
                     self._put(state, member, None)
             elif self._is_news(state, known):
+                self._count_news(member, now)
                 self._put(state, member, now if state.state == GONE else None)
+
+    def take_reached(self) -> list[str]:
+        """The room's own bounds at which something was dropped since the last call."""
+        reached, self._reached = self._reached, []
+        return reached
+
+    def _count_news(self, member: MemberId, now: float) -> None:
+        allowance = self._allowances.get(member)
+        if allowance is None:
+            per_second = self._limits.awareness_per_second
+            allowance = self._allowances[member] = Allowance(per_second, now)
+        if not allowance.take(1, now):
+            raise LimitExceeded("awareness_per_second", self._limits.awareness_per_second)
 
     @staticmethod
     def _is_news(state: AwarenessState, known: _Known) -> bool:
@@ -94,6 +112,7 @@ class Presence:
                 gone = AwarenessState(client, clock, GONE)
                 self._put(gone, None, now)
         self._shares.pop(member, None)
+        self._allowances.pop(member, None)
 
     def take_changes(self, now: float) -> AwarenessUpdate | None:
         """What has changed since the last call, the latest state of each client; forgets the long departed."""
@@ -154,10 +173,13 @@ class Presence:
             raise LimitExceeded("member_awareness_clients", limits.member_awareness_clients)
         if share.bytes + size > limits.member_awareness_bytes:
             raise LimitExceeded("member_awareness_bytes", limits.member_awareness_bytes)
-        return (
-            self._all.clients - same < limits.awareness_clients
-            and self._all.bytes + size <= limits.awareness_bytes
-        )
+        if self._all.clients - same >= limits.awareness_clients:
+            self._reached.append("awareness_clients")
+        elif self._all.bytes + size > limits.awareness_bytes:
+            self._reached.append("awareness_bytes")
+        else:
+            return True
+        return False
 
 
 class _User(msgspec.Struct):

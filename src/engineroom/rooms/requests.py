@@ -75,6 +75,8 @@ class Requests:
         try:
             self._carry_out(member, request, turn)
         except EngineroomError as error:
+            if isinstance(error, LimitExceeded):
+                turn.counters.limits[error.limit] += 1
             turn.mail.to(member.id, m.Refused(number, CODES.get(type(error), "error"), str(error)))
         else:
             if number and not isinstance(request, m.Complete):

@@ -209,8 +209,8 @@ class Room:
     # --- members -----------------------------------------------------------------------------
 
     def _join(self, item: e.Joined, turn: Turn) -> None:
-        if len(self.members) >= self._limits.members:
-            turn.exceed(item.member, "members", self._limits.members)
+        if len(self.members) >= self._limits.room_members:
+            turn.exceed(item.member, "room_members", self._limits.room_members)
             return
         self._visited_only = False
         member = Member(item.member, item.user, item.access, item.dialect)
@@ -285,6 +285,7 @@ class Room:
     def _present(self, member: Member, update: m.AwarenessUpdate, turn: Turn) -> None:
         try:
             self._presence.receive(member.id, update, turn.now)
+            turn.counters.limits.update(self._presence.take_reached())
         except LimitExceeded as error:
             turn.exceed(member.id, error.limit, error.allowed)
 

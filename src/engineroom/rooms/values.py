@@ -72,8 +72,8 @@ class Values:
         limits, before = self._limits, self._kept.get(address)
         if len(value.data) > limits.value_bytes:
             raise LimitExceeded("value_bytes", limits.value_bytes)
-        if before is None and len(self._kept) >= limits.values:
-            raise LimitExceeded("values", limits.values)
+        if before is None and len(self._kept) >= limits.room_values:
+            raise LimitExceeded("room_values", limits.room_values)
         grown = len(value.data) - (len(before.value.data) if before else 0)
         if grown > 0 and self._bytes + grown > limits.values_bytes:
             raise LimitExceeded("values_bytes", limits.values_bytes)
@@ -107,8 +107,8 @@ class Values:
         elif below != "/":
             check_value_address(below.rstrip("/"))
         watches = self._watches.setdefault(connection, {})
-        if pattern not in watches and len(watches) >= self._limits.values:
-            raise LimitExceeded("values", self._limits.values)
+        if pattern not in watches and len(watches) >= self._limits.room_values:
+            raise LimitExceeded("room_values", self._limits.room_values)
         watches[pattern] = None
         if below is None:
             return [(pattern, self.get(pattern))]
@@ -161,7 +161,7 @@ class Values:
         Members can have written anything there: what could not have been set is passed over.
         """
         shadow = doc.get(ROOT, type=Map)
-        for address in list(shadow.keys())[: self._limits.values]:
+        for address in list(shadow.keys())[: self._limits.room_values]:
             try:
                 check_value_address(address)
                 value = _value(shadow.get(address))

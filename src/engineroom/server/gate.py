@@ -27,7 +27,7 @@ from engineroom.rooms.membership import Connection, Membership
 
 from .authority import Authority
 from .checks import Checks
-from .doorway import Admission, Doorway, Entry
+from .doorway import Admission
 from .request import Request
 from .stays import Stay, Stays
 from .visitors import Visitor
@@ -171,6 +171,3 @@ def _offered(request: Request) -> list[str]:
     """The subprotocols that the client offers. Source: RFC 6455, section 4.1."""
     values = request.values(b"sec-websocket-protocol")
     return [token.strip() for value in values for token in value.split(",")]
-
-
-__all__ = ["OWN_PREFIX", "Admission", "Checks", "Doorway", "Entry", "Gate", "Request"]

@@ -19,13 +19,6 @@ from .settings import FIELDS, Settings
 
 _T = TypeVar("_T")
 
-ROOM_SETTINGS = {
-    "members": "room_members",
-    "values": "room_values",
-    "outputs": "evaluation_outputs",
-}
-"""Bounds of rooms whose setting has another name, which says more where it stands alone."""
-
 
 def host_rules(settings: Settings, port: int) -> HostRules:
     """Which hosts and origins the settings let in.
@@ -64,7 +57,7 @@ def lobby_limits(settings: Settings) -> LobbyLimits:
 
 def room_limits(settings: Settings) -> RoomLimits:
     """The bounds of rooms."""
-    return _stated(settings, RoomLimits, ROOM_SETTINGS)
+    return _stated(settings, RoomLimits, {})
 
 
 def program_limits(settings: Settings) -> Limits:

@@ -355,7 +355,8 @@ class _Lingering:
     def __init__(
         self, transport: asyncio.Transport, protocol: PicowsSocket, timeout_seconds: float
     ) -> None:
-        self.write = transport.write
+        # aiofastnet's without its checks of type and thread, which a fan-out would pay for each time.
+        self.write = getattr(transport, "write_nocheck", transport.write)
         self.writelines = transport.writelines
         self.abort = transport.abort
         self.get_extra_info = transport.get_extra_info

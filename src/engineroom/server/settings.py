@@ -142,7 +142,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # Rooms.
     max_rooms: Count = 10_000
-    room_members: Count = _ROOMS.members
+    room_members: Count = _ROOMS.room_members
     document_bytes: Bytes = _ROOMS.document_bytes
     linger_seconds: Annotated[float, Meta(ge=0, le=86400)] = _ROOMS.linger_seconds
     evaluation_seconds: Seconds = _ROOMS.evaluation_seconds
@@ -171,7 +171,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     member_awareness_clients: Count = _ROOMS.member_awareness_clients
     member_awareness_bytes: Bytes = _ROOMS.member_awareness_bytes
     awareness_per_second: Rate = _ROOMS.awareness_per_second
-    room_values: Count = _ROOMS.values
+    room_values: Count = _ROOMS.room_values
     value_bytes: Annotated[int, Meta(ge=1024, le=MAX_VALUE_BYTES)] = _ROOMS.value_bytes
     values_bytes: Bytes = _ROOMS.values_bytes
     queued_evaluations: Count = _ROOMS.queued_evaluations
@@ -180,7 +180,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # What a program may make grow.
     stream_bytes: Bytes = _ROOMS.stream_bytes
-    evaluation_outputs: Count = _ROOMS.outputs
+    evaluation_outputs: Count = _ROOMS.evaluation_outputs
     output_bytes: Bytes = _ROOMS.output_bytes
     evaluation_bytes: Bytes = _ROOMS.evaluation_bytes
     screen_bytes: Bytes = _ROOMS.screen_bytes

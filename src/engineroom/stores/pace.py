@@ -13,7 +13,7 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-COMMIT_EVERY_SECONDS: Final = 0.01
+COMMIT_EVERY_SECONDS: Final = 0.02
 TRY_EVERY: Final = 16  # early commits, of which one waits where the others do not
 COMPANY: Final = 1.25  # records a commit, on average, from which waiting pays
 ENOUGH: Final = 64  # records, from which a commit's own price no longer counts

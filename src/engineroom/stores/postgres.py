@@ -418,7 +418,7 @@ class PostgresStore:
             if not isinstance(error, FAILED):
                 logger.exception("a fault in the store")
             if isinstance(error, LOST) or connection.is_closed():
-                pass
+                self._writer.doubt([j.item.path for j in jobs if isinstance(j.item, Append)])
                 self._lose()
             return f"the store could not be written: {explain(error)}"
         return None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engineroom.protocols.frames import Bundle, frame_header
+from engineroom.protocols.frames import LARGE_BYTES, Bundle, frame_header
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,19 @@ def test_the_wire_form_is_built_once() -> None:
     """All receivers of a bundle are written the same bytes object."""
     bundle = Bundle((b"ab",))
     assert bundle.wire is bundle.wire
+
+
+def test_a_large_payload_is_not_copied_for_a_bundle() -> None:
+    """In parts, a large payload is the very object that was put in; what is small around it is joined."""
+    large = bytes(LARGE_BYTES)
+    bundle = Bundle((b"a", large, b"b", b"c"))
+    assert bundle.parts[1] is large
+    assert b"".join(bundle.parts) == bundle.wire
+    assert len(bundle.parts) == 3
+
+
+def test_a_bundle_of_small_payloads_is_one_part() -> None:
+    """Without a large payload there is one part, the wire form; without any payload, none."""
+    bundle = Bundle((b"a", b"b"))
+    assert bundle.parts == [bundle.wire]
+    assert Bundle(()).parts == []

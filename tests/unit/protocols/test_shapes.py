@@ -121,13 +121,16 @@ def test_depth_is_counted_over_all_updates() -> None:
 
 def test_depth_is_counted_through_texts() -> None:
     """A type behind a character in a nested text is as deep as that."""
-    shapes, clock = Shapes(), 0
+    shapes = Shapes()
     take(shapes, update(a_type(NOTE)))
+    deeper = [
+        update(within(clock, "a"), b"\x87\x09" + var_uint(clock + 1) + NOTE, clock=clock + 1)
+        for clock in range(0, 2 * MAX_DEPTH, 2)
+    ]
+    for each in deeper[:-1]:
+        take(shapes, each)
     with pytest.raises(ProtocolError, match="nested"):
-        for _ in range(MAX_DEPTH):
-            behind = b"\x87\x09" + var_uint(clock + 1) + NOTE
-            take(shapes, update(within(clock, "a"), behind, clock=clock + 1))
-            clock += 2
+        take(shapes, deeper[-1])
 
 
 def test_text_that_is_there_is_named() -> None:

@@ -7,7 +7,6 @@ import pytest
 from pycrdt import Doc, Text
 
 from engineroom.errors import ProtocolError
-from engineroom.protocols.walk import Walk
 from engineroom.protocols.lib0 import MAX_NESTING, var_uint
 from engineroom.protocols.updates import (
     MAX_CLOCK,
@@ -16,6 +15,7 @@ from engineroom.protocols.updates import (
     read_state_vector,
     read_update,
 )
+from engineroom.protocols.walk import Walk
 
 # Captured from yjs 13.6.33 with client id 3000000001; the names say what was done.
 YJS: dict[str, str] = json.loads((Path(__file__).parent / "yjs_updates.json").read_text())

@@ -11,7 +11,7 @@ from engineroom.protocols import messages as m
 from engineroom.protocols.lib0 import var_string, var_uint
 from engineroom.protocols.page import PageDialect
 from engineroom.protocols.shapes import MAX_DEPTH
-from engineroom.protocols.updates import read_update
+from engineroom.protocols.updates import is_whole, read_update
 from engineroom.rooms import effects as e
 from engineroom.rooms.document import Document
 from engineroom.rooms.limits import RoomLimits
@@ -530,7 +530,7 @@ def test_half_known_updates_stand_behind_what_is_known(bench):
 
 
 def test_a_root_with_text_is_no_array(bench, typist):
-    """Whoever asks for a root as an Array is told whether pycrdt may be asked; half a character counts as text."""
+    """Whoever asks for a root as an Array is told whether pycrdt may be asked."""
     bench.join(1)
     bench.say(1, m.SyncUpdate(typist.type("𝄞")))
     document = bench.room.document
@@ -538,13 +538,43 @@ def test_a_root_with_text_is_no_array(bench, typist):
     assert not document.may_read_as("text", XmlFragment)
     assert document.may_read_as("text", Text)
     assert document.may_read_as("unheard of", Array)
-    half = b"\x00\x01" + var_uint(typist.doc.client_id) + b"\x01\x00\x01"
-    bench.say(1, m.SyncUpdate(half))
-    assert not document.may_read_as("text", Array)
     with typist.doc.transaction():
         typist.doc["list"] = Array([1, "𝄞", Text("𝄞")])
     bench.say(1, m.SyncUpdate(typist.updates[-1]))
     assert document.may_read_as("list", Array)
+
+
+@pytest.mark.parametrize("deletes", [b"\x01\x01", b"\x02\x01"], ids=["first", "second"])
+def test_half_a_character_is_deleted_as_a_whole(bench, typist, deletes):
+    """Who deletes half of an emoji deletes all of it, for everybody and in the log; nothing typed later is lost."""
+    bench.join(1)
+    bench.join(2)
+    bench.say(1, m.SyncUpdate(typist.type("a😀b")))
+    bench.heard.clear()
+    own = var_uint(typist.doc.client_id)
+    half = b"\x00\x01" + own + b"\x01" + deletes
+    whole = b"\x00\x01" + own + b"\x01\x01\x02"
+    bench.say(1, m.SyncUpdate(half))
+    assert updates(bench.take(2)) == [whole, half]
+    assert whole in updates(bench.take(1))
+    bench.say(1, m.SyncUpdate(typist.type("c")))
+    bench.store()
+    for room in (bench.room, bench.reopened().room):
+        assert text_of(room.document.encoded()) == "abc"
+        assert is_whole(room.document.encoded(), room.document.state_vector())
+
+
+def test_a_letter_within_a_character_takes_its_place(bench, typist):
+    """Who types between the halves of an emoji has typed in place of it."""
+    bench.join(1)
+    bench.say(1, m.SyncUpdate(typist.type("a😀b")))
+    own = var_uint(typist.doc.client_id)
+    between = hostile(b"\xc4" + own + b"\x01" + own + b"\x02" + var_string("x"))
+    bench.say(1, m.SyncUpdate(between))
+    bench.store()
+    for room in (bench.room, bench.reopened().room):
+        assert text_of(room.document.encoded()) == "axb"
+        assert is_whole(room.document.encoded(), room.document.state_vector())
 
 
 def test_a_document_from_elsewhere_is_cured(bench):

@@ -28,7 +28,7 @@ PLAN = Plan(
     terminals=(TerminalPlan("t", ("bash",)),),
     values=(ValuePlan("/speed", "3"),),
 )
-SMALL = RoomLimits(linger_seconds=1.0, stream_bytes=200, outputs=5, output_bytes=200)
+SMALL = RoomLimits(linger_seconds=1.0, stream_bytes=200, evaluation_outputs=5, output_bytes=200)
 
 
 def of(kind, items):

@@ -59,10 +59,10 @@ def test_yjs_member_hears_only_its_dialect(bench):
 
 def test_too_many_members_are_refused(make_bench):
     """The member past the limit is closed with the limit's name; the others stay."""
-    bench = make_bench(limits=RoomLimits(members=1))
+    bench = make_bench(limits=RoomLimits(room_members=1))
     bench.join(1)
     bench.join(2)
-    assert bench.closed == {2: (CloseCode.LIMIT_EXCEEDED, "limit reached: members = 1")}
+    assert bench.closed == {2: (CloseCode.LIMIT_EXCEEDED, "limit reached: room_members = 1")}
 
 
 # --- presence --------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ def test_bad_value_address_is_refused(bench, address):
 
 def test_values_are_bounded(make_bench):
     """Too many values, or one too large, are refused with the limit's name."""
-    bench = make_bench(limits=RoomLimits(values=1, value_bytes=10))
+    bench = make_bench(limits=RoomLimits(room_values=1, value_bytes=10))
     bench.join(1)
     bench.say(1, m.SetValue(1, "/a", number(1)), m.SetValue(2, "/b", number(1)))
     bench.say(1, m.SetValue(3, "/a", number("x" * 20)))

@@ -246,14 +246,15 @@ async def test_a_page_s_seed_waits_for_no_disk(typist: Any) -> None:
         store.append = lambda *given: held.append(given)  # type: ignore[assignment, method-assign]
         second = Wire()
         await join(rooms, second)
+        await second.until(lambda wire: wire.has(m.SyncStep1))
         member.receive(update_frame(typist, "x"))
-        await asyncio.sleep(1); print("DBG", second.heard, second.closed, wire.closed, wire.heard)
         await second.until(lambda wire: wire.has(m.SyncUpdate))
         assert rooms.statistics()[0].unstored_bytes > 0
         store.append = real  # type: ignore[method-assign]
         for given in held:
             real(*given)
-        await wire.until(lambda wire: wire.has(m.SyncUpdate))
+        durable = m.SyncUpdate(typist.updates[-1])
+        await wire.until(lambda wire: durable in wire.heard)
         assert rooms.statistics()[0].unstored_bytes == 0
 
 

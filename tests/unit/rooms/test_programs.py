@@ -392,7 +392,7 @@ def test_error_is_an_output(bench):
 
 def test_outputs_are_bounded_in_number_and_size(make_bench):
     """Past `outputs` one note is shown instead of the rest; a rich output past `output_bytes` is named, not shown."""
-    bench = make_bench(PLAN, limits=RoomLimits(outputs=3, output_bytes=10))
+    bench = make_bench(PLAN, limits=RoomLimits(evaluation_outputs=3, output_bytes=10))
     bench.join(1)
     outputs = run(
         bench, *(engine.Display("e1", {"text/plain": "x" * (5 + 10 * (i == 0))}) for i in range(9))

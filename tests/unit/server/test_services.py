@@ -10,7 +10,7 @@ import pytest
 from engineroom.errors import AccessDenied, DataFolderError, PageError, ProgramError
 from engineroom.programs.runtimes import Choice, LocalRuntime
 from engineroom.protocols.frames import Bundle
-from engineroom.server.gate import Request
+from engineroom.server.request import Request
 from engineroom.server.services import Services, open_services
 from engineroom.server.settings import Settings
 

@@ -13,7 +13,6 @@ from engineroom.errors import SettingsError
 from engineroom.rooms.limits import RoomLimits
 from engineroom.server.credentials import token_rules
 from engineroom.server.limits import (
-    ROOM_SETTINGS,
     connection_limits,
     host_rules,
     lobby_limits,
@@ -229,10 +228,7 @@ PLACES: dict[str, tuple[Any, str]] = {
     "allow_origin": (lambda settings: host_rules(settings, 1), "allow_origins"),
     "host": (lambda settings: host_rules(settings, 1), "bound"),
 }
-ROOM_BOUNDS = {
-    ROOM_SETTINGS.get(field.name, field.name): (room_limits, field.name)
-    for field in dataclasses.fields(RoomLimits)
-}
+ROOM_BOUNDS = {field.name: (room_limits, field.name) for field in dataclasses.fields(RoomLimits)}
 PLACES |= {name: place for name, place in ROOM_BOUNDS.items() if name in FIELDS}
 # What no operator needs to know: how soon, how often, and how large inside.
 UNSETTABLE = {
@@ -272,7 +268,11 @@ def test_settings_reach_their_place(name: str) -> None:
     if isinstance(default, bool):
         other = not default
     elif other is None:
-        other = default - 1 if name in ("ping_reply_seconds", "document_types", "code_bytes") else default + 1
+        other = (
+            default - 1
+            if name in ("ping_reply_seconds", "document_types", "code_bytes")
+            else default + 1
+        )
     where, attribute = PLACES[name]
     assert getattr(where(Settings(**{name: other})), attribute) == other
 

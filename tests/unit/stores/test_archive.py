@@ -69,13 +69,13 @@ async def test_a_sweep_copies_what_has_changed(objects: ObjectStore) -> None:
     inner = MemoryStore()
     async with ArchivedStore(inner, objects, sweep_seconds=0.02) as store:
         assert await append(store, "a", records(1, 3)) is None
-        await until(lambda: store.archive_statistics().copies == 1)
+        await until(lambda: store.archive_statistics().copies >= 1)
     async with inner:
         assert await append(inner, "b", [record(1)]) is None
     async with ArchivedStore(inner, objects, sweep_seconds=0.02) as store:
-        await until(lambda: store.archive_statistics().copies == 1)
+        await until(lambda: store.archive_statistics().copies >= 1)
         assert await append(store, "a", [record(4)]) is None
-        await until(lambda: store.archive_statistics().copies == 2)
+        await until(lambda: store.archive_statistics().copies >= 2)
     assert f"a/{LINEAGE}-4.log" in keys(objects)
     assert f"b/{LINEAGE}-1.log" in keys(objects)
 
@@ -87,7 +87,7 @@ async def test_a_lost_document_is_brought_back(objects: ObjectStore) -> None:
     async with ArchivedStore(MemoryStore(), objects) as store:
         assert await append(store, "a", records(1, 5)) is None
         await store.compact("a", b"snapshot", 3, notes=b"notes")
-        await until(lambda: store.archive_statistics().copies == 1)
+        await until(lambda: store.archive_statistics().copies >= 1)
     async with ArchivedStore(MemoryStore(), objects) as store:
         document = await load(store, "a")
         assert (document.lineage, document.snapshot) == (LINEAGE, b"snapshot")
@@ -127,7 +127,7 @@ async def test_a_deleted_document_does_not_come_back(objects: ObjectStore) -> No
         for path in ("a", "ab"):
             assert await append(store, path, [record(1)]) is None
             await store.compact(path, b"snapshot", 1)
-        await until(lambda: store.archive_statistics().copies == 2)
+        await until(lambda: len(keys(objects)) == 2)
         assert await store.delete("a") is True
         assert await store.load("a") is None
         assert await store.delete("a") is False
