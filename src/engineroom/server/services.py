@@ -23,11 +23,12 @@ from engineroom.programs.room_programs import LocalPrograms
 from engineroom.programs.runtimes import Choice, choose
 from engineroom.rooms.hooks import Hooks
 from engineroom.rooms.open_rooms import Rooms
+from engineroom.rooms.storage import Store
 from engineroom.stores.outputs import OutputFiles
 
 from .access import Access
 from .api.documents import Documents
-from .api.opening import documents_of, open_memory
+from .api.opening import ApiMemory, documents_of, open_memory
 from .api.past import Past
 from .authority import Authority, Authorize
 from .checks import Checks
@@ -54,7 +55,7 @@ from .settings import Settings, default_data_folder
 from .stays import Stays
 from .stores import choose_store
 from .turnstile import Turnstile
-from .webhooks.opening import hooks_of, open_webhooks, running
+from .webhooks.opening import Webhooks, hooks_of, open_webhooks, running
 
 logger = logging.getLogger("engineroom.server")
 
@@ -112,91 +113,122 @@ async def open_services(
             choose(settings.runtime),
             LiveSite.load(site, engines=frozenset(builtin_types()), excluded=(data,)),
         )
-        backend = await stack.enter_async_context(Backend(choice.runtime))
-        programs = await stack.enter_async_context(
-            LocalPrograms(
-                choice.runtime,
-                backend,
-                workspaces=data / "workspaces",
-                limits=program_limits(settings),
-            )
-        )
-        store = await stack.enter_async_context(choose_store(settings, data))
-        outputs = await stack.enter_async_context(OutputFiles(data / "outputs"))
-        memory = await stack.enter_async_context(open_memory(data, live.plan_of))
-        webhooks = None
-        if settings.webhooks:
-            webhooks = await stack.enter_async_context(open_webhooks(settings.webhooks, data))
-        rooms = await stack.enter_async_context(
-            Rooms(
-                store,
-                plan_of=memory.deleted.plan_of,
-                programs=programs,
-                outputs=outputs,
-                limits=room_limits(settings),
-                hooks=hooks_of(webhooks, hooks),
-                max_rooms=settings.max_rooms,
-            )
-        )
-        documents = await stack.enter_async_context(
-            documents_of(
-                memory,
-                rooms,
-                store,
-                document_bytes=settings.document_bytes,
-                remains=(programs.forget, outputs.forget),
-                on_delete=(lambda address: None) if webhooks is None else webhooks.watch.deleted,
-            )
-        )
-        if webhooks is not None:
-            await stack.enter_async_context(running(webhooks, store))
-        lag = await stack.enter_async_context(LoopLag())
-        observing = observe(
-            rooms,
-            lag,
-            Health(rooms, memory.probe),
-            store=store,
-            webhooks=webhooks,
-            metrics_token=settings.metrics_token,
-        )
+        programs = await _open_programs(stack, settings, data, choice)
+        kept = await _open_rooms(stack, settings, data, live, programs, hooks)
+        observing = await _open_observing(stack, settings, kept)
         proxies = Proxies(settings.trusted_proxies)
         checks = Checks(rules, access, f"engineroom-{port}", proxies=proxies)
         seconds = settings.handshake_timeout_seconds
         authority = Authority(authorize, hooks, timeout_seconds=seconds)
         stays = await stack.enter_async_context(Stays(access))
         anywhere = live.current is None
-        gate = Gate(checks, rooms, stays, authority, documents_anywhere=anywhere)
-        token = None if settings.no_auth else secrets.token
-        lobby = await stack.enter_async_context(Lobby(lobby_limits(settings), rooms.counters.limits))
-        counting = (connection_limits(settings), proxies, rooms.counters.limits)
-        doorway = Doorway(
-            Turnstile(FrontDoors(gate, lobby), *counting),
-            socket_limits(settings),
-            Connections(*counting),
-            rooms.counters,
-        )
+        gate = Gate(checks, kept.rooms, stays, authority, documents_anywhere=anywhere)
+        doorway = await _open_doorway(stack, settings, gate, kept.rooms, proxies)
         # At last: a server that cannot start says that alone.
         tell_runtime(choice)
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(live.follow(rooms.replan), name="follow the site")
+            following = tasks.create_task(live.follow(kept.rooms.replan), name="follow the site")
             try:
                 yield Services(
-                    rooms=rooms,
-                    outputs=outputs,
+                    rooms=kept.rooms,
+                    outputs=kept.outputs,
                     live=live,
                     access=access,
                     authority=authority,
                     stays=stays,
                     checks=checks,
                     doorway=doorway,
-                    documents=documents,
-                    past=Past(documents, store, room_limits(settings)),
+                    documents=kept.documents,
+                    past=Past(kept.documents, kept.store, room_limits(settings)),
                     observing=observing,
                     http_body_bytes=settings.http_body_bytes,
-                    token=token,
+                    token=None if settings.no_auth else secrets.token,
                 )
             finally:
                 following.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The rooms, and what keeps what they hold."""
+
+    rooms: Rooms
+    store: Store
+    outputs: OutputFiles
+    memory: ApiMemory
+    documents: Documents
+    webhooks: Webhooks | None
+
+
+async def _open_programs(
+    stack: AsyncExitStack, settings: Settings, data: Path, choice: Choice
+) -> LocalPrograms:
+    backend = await stack.enter_async_context(Backend(choice.runtime))
+    programs = LocalPrograms(
+        choice.runtime, backend, workspaces=data / "workspaces", limits=program_limits(settings)
+    )
+    return await stack.enter_async_context(programs)
+
+
+async def _open_rooms(
+    stack: AsyncExitStack,
+    settings: Settings,
+    data: Path,
+    live: LiveSite,
+    programs: LocalPrograms,
+    hooks: Hooks | None,
+) -> _Kept:
+    enter = stack.enter_async_context
+    store = await enter(choose_store(settings, data))
+    outputs = await enter(OutputFiles(data / "outputs"))
+    memory = await enter(open_memory(data, live.plan_of))
+    webhooks = await enter(open_webhooks(settings.webhooks, data)) if settings.webhooks else None
+    rooms = await enter(
+        Rooms(
+            store,
+            plan_of=memory.deleted.plan_of,
+            programs=programs,
+            outputs=outputs,
+            limits=room_limits(settings),
+            hooks=hooks_of(webhooks, hooks),
+            max_rooms=settings.max_rooms,
+        )
+    )
+    documents = await enter(
+        documents_of(
+            memory,
+            rooms,
+            store,
+            document_bytes=settings.document_bytes,
+            remains=(programs.forget, outputs.forget),
+            on_delete=(lambda address: None) if webhooks is None else webhooks.watch.deleted,
+        )
+    )
+    if webhooks is not None:
+        await enter(running(webhooks, store))
+    return _Kept(rooms, store, outputs, memory, documents, webhooks)
+
+
+async def _open_observing(stack: AsyncExitStack, settings: Settings, kept: _Kept) -> Observing:
+    lag = await stack.enter_async_context(LoopLag())
+    return observe(
+        kept.rooms,
+        lag,
+        Health(kept.rooms, kept.memory.probe),
+        store=kept.store,
+        webhooks=kept.webhooks,
+        metrics_token=settings.metrics_token,
+    )
+
+
+async def _open_doorway(
+    stack: AsyncExitStack, settings: Settings, gate: Gate, rooms: Rooms, proxies: Proxies
+) -> Doorway:
+    counters = rooms.counters
+    lobby = await stack.enter_async_context(Lobby(lobby_limits(settings), counters.limits))
+    counting = (connection_limits(settings), proxies, counters.limits)
+    turnstile = Turnstile(FrontDoors(gate, lobby), *counting)
+    return Doorway(turnstile, socket_limits(settings), Connections(*counting), counters)
 
 
 def tell_runtime(choice: Choice) -> None:
