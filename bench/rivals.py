@@ -49,7 +49,7 @@ class Rival:
         del data
         port = free_port()
         command, environment = self.command(port), self.environment(port)
-        with process(command, cwd=self.folder, env=environment) as running:
+        with process(command, cwd=self.folder, env=environment, quiet=True) as running:
             wait_ready(port)
             yield Running(self.name, f"ws://127.0.0.1:{port}", running.pid, self.dialect)
 

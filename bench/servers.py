@@ -76,15 +76,20 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def process(
-    command: Sequence[str | Path], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    command: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    quiet: bool = False,
 ) -> Iterator[subprocess.Popen[str]]:
-    """The command on the servers' core, told to end with the block."""
+    """The command on the servers' core, told to end with the block; `quiet` throws away what it says on stderr."""
     running = subprocess.Popen(
         on_core(SERVER_CORE, *command),
         cwd=cwd,
         env={**os.environ, **(env or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL if quiet else None,
         text=True,
     )
     try:

@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import gc
 import json
+import logging
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -83,6 +84,7 @@ def arguments() -> argparse.ArgumentParser:
 
 async def run(asked: argparse.Namespace) -> None:
     """Prints the figures; the members stay until stdin ends."""
+    logging.basicConfig(level=logging.ERROR)  # picows tells of every full buffer
     gc.disable()  # a pause of the load would be taken for the server's
     figures = await scenario(asked)
     print(json.dumps(figures), flush=True)

@@ -15,7 +15,7 @@ import picows
 
 from .wire import STEP_1, STEP_2_KIND, UPDATE_KIND, Envelope, inserted
 
-BOUND_SECONDS = 30
+BOUND_SECONDS = 60
 WINDOW = 500  # updates under way when a writer is not paced
 WINDOW_BYTES = 500_000  # and no more than this: acknowledgements repeat what they acknowledge
 MAX_FRAME_BYTES = 1 << 27

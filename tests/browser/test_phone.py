@@ -42,6 +42,18 @@ def test_no_page_is_wider_than_the_screen(visit: Visit, path: str) -> None:
     assert (wide, narrow) == (390, 390)
 
 
+def test_a_link_can_be_made(visit: Visit) -> None:
+    """The dialog to share a room shows its buttons whole; only those in the header are short of words."""
+    page = visit("/write", **PHONE)
+    expect(page.locator("x-connection .connection-status")).to_have_text("Saved")
+    page.locator("x-share > .button").tap()
+    for name in ("Close", "Copy link"):
+        button = page.get_by_role("dialog").get_by_role("button", name=name)
+        expect(button).to_have_text(name)
+        wide, shown = button.evaluate("button => [button.scrollWidth, button.clientWidth]")
+        assert wide <= shown
+
+
 def test_the_menu_opens_and_leads_on(visit: Visit) -> None:
     """The menu is behind a button; it opens, closes by Escape and by a touch beside it, and its links lead on."""
     page = visit("/", **PHONE)

@@ -1,7 +1,8 @@
 """A server with code of its own in it, which edits through `rooms.open` and says which of its words are durable.
 
-`python every_acknowledgement_child.py DATA PORT ADDRESS LIFE [STORE]`: prints its port, then each word as soon as the call that made
-it durable has returned. It ends by SIGTERM like any other, and by SIGKILL. Run by `test_every_acknowledgement.py`.
+`python every_acknowledgement_child.py DATA PORT ADDRESS LIFE STORE`: prints its URL, then each word as soon as the call
+that made it durable has returned. It ends by SIGTERM like any other, and by SIGKILL. Run by
+`test_every_acknowledgement.py`.
 """
 
 from __future__ import annotations

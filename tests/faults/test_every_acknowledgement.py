@@ -22,10 +22,10 @@ import pytest
 import websockets
 from pycrdt import Array, Doc
 
+from engineroom.protocols import messages as m
 from engineroom.protocols.hocuspocus import HocuspocusDialect
 from engineroom.protocols.lib0 import buf, var_string, var_uint
 from engineroom.protocols.yjs import YjsDialect
-from engineroom.protocols import messages as m
 
 pytestmark = pytest.mark.anyio
 
@@ -185,7 +185,7 @@ async def launch(data: Path, log: Path, port: int, life: int, store: str) -> tup
     assert process.stdout is not None
     async with asyncio.timeout(PATIENCE_SECONDS):
         line = await process.stdout.readline()
-    assert line, log.read_text()
+    assert line, "it did not start; see server.log"
     return process, line.decode().strip()
 
 

@@ -144,6 +144,7 @@ LIMITS: list[tuple[str, int, list[bytes]]] = [
     ("update_bytes", 1024, [text(2000)]),
     ("document_bytes", 4096, [text(1500) for _ in range(9)]),
     ("update_deletions", 3, deletions(5)),
+    ("update_structs", 3, [types(5)]),
     ("document_types", 3, [types(5)]),
     ("messages_per_second", 5, [b"\x03"] * 100),
     ("bytes_per_second", 1000, [text(500)] * 10),

@@ -10,6 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from engineroom.errors import CloseCode
+
 ROOT = Path(__file__).parents[2]
 INDEX = ROOT / "docs/README.md"
 PAGES = sorted(
@@ -103,6 +105,14 @@ def test_every_decision_is_in_its_list() -> None:
     index = ROOT / "docs/decisions/README.md"
     named = {resolved(index, target)[0] for target in links(index)}
     assert set(index.parent.glob("0*.md")) - named == set()
+
+
+def test_every_close_code_of_ours_is_told() -> None:
+    """The page protocol says of each code above 4000 what it means."""
+    text = (ROOT / "docs/reference/page-protocol.md").read_text()
+    rows = re.findall(r"^\| ([\d, ]+) \|", text, re.MULTILINE)
+    told = {int(code) for row in rows for code in row.split(",")}
+    assert {int(code) for code in CloseCode if code > 4000} - told == set()
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 HELP = """
-Serve a folder of Markdown as a live site.
+Serve a folder of Markdown as a live site, or shared documents alone.
 
 Every visitor of a page gets a room of it, or shares one by its link. Without SITE, the server keeps
-shared documents alone: any Yjs client may connect to a WebSocket of any path.
+shared documents alone: any Yjs client may connect to a WebSocket of any path, Hocuspocus' to
+/hocuspocus, y-sweet's to /y-sweet.
 
 Examples:
 
@@ -22,23 +23,29 @@ Examples:
 
     engineroom serve --data documents/           documents for Yjs clients
 
+    engineroom serve --config engineroom.toml    with settings from a file
+
     engineroom serve notes/ --host 0.0.0.0       for the network; visitors need the printed token
 
     engineroom serve notes/ --allow-host rooms.example.org      behind a proxy of that name
 
-Every setting may also stand in a TOML file (--config), or in the environment: ENGINEROOM_PORT=8080.
+There are many more settings (stores, access, limits, history…): in a TOML file (--config), or in the
+environment, ENGINEROOM_DURABILITY=os. A name that is none is refused, with the nearest one that is.
 """
 
 
 def serve(
     site: Annotated[
-        str | None, typer.Argument(help="A folder of Markdown.", show_default=False)
+        str | None,
+        typer.Argument(metavar="SITE", help="A folder of Markdown.", show_default=False),
     ] = None,
     host: Annotated[
-        str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")
+        str | None,
+        typer.Option(metavar="HOST", help="Address to listen on. [default: 127.0.0.1]"),
     ] = None,
     port: Annotated[
-        int | None, typer.Option(help="Port to listen on; 0 picks a free one. [default: 8000]")
+        int | None,
+        typer.Option(metavar="PORT", help="Port to listen on; 0 picks a free one. [default: 8000]"),
     ] = None,
     data: Annotated[
         str | None,
@@ -47,7 +54,10 @@ def serve(
         ),
     ] = None,
     token: Annotated[
-        str | None, typer.Option(help="Token that visitors need. [default: made once, and kept]")
+        str | None,
+        typer.Option(
+            metavar="TOKEN", help="Token that visitors need. [default: made once, and kept]"
+        ),
     ] = None,
     no_auth: Annotated[
         bool, typer.Option("--no-auth", help="Ask for no token; on this machine alone.")

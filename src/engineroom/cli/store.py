@@ -34,10 +34,23 @@ environment.
 
 list, stats, verify and export may run beside a server; compact, delete and import need its data
 folder for themselves.
+
+Examples:
+
+    engineroom store list notes/
+
+    engineroom store verify --data documents/
+
+    engineroom store export notes/today --format text
+
+    engineroom store import ystore.db --dry-run
 """
 
 Prefix = Annotated[
-    str, typer.Argument(help="Documents whose path begins with this.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="PREFIX", help="Documents whose path begins with this.", show_default=False
+    ),
 ]
 Data = Annotated[
     str | None,
@@ -162,10 +175,13 @@ Examples:
 
 def export(
     paths: Annotated[
-        list[str] | None, typer.Argument(metavar="[PATH]...", help="Documents.", show_default=False)
+        list[str] | None, typer.Argument(metavar="PATH", help="Documents.", show_default=False)
     ] = None,
     prefix: Annotated[
-        str | None, typer.Option(help="All documents whose path begins with this ('' for all).")
+        str | None,
+        typer.Option(
+            metavar="PREFIX", help="All documents whose path begins with this ('' for all)."
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -252,7 +268,7 @@ Examples:
 
 
 def delete(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Documents.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Documents.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     data: Data = None,
     site: Site = None,
@@ -282,10 +298,15 @@ Examples:
 
 
 def import_documents(
-    source: Annotated[Path, typer.Argument(help="A store: a file, a database, or a folder.")],
-    prefix: Annotated[str, typer.Option(help="Begin every path with this.")] = "",
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="A store: a file, a database, or a folder.")
+    ],
+    prefix: Annotated[str, typer.Option(metavar="PREFIX", help="Begin every path with this.")] = "",
     name: Annotated[
-        str | None, typer.Option(help="The path, when there is one document.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="PATH", help="The path, when there is one document.", show_default=False
+        ),
     ] = None,
     strip: Annotated[
         str, typer.Option(metavar="SUFFIX", help="Leave this off the end of names: .y")
@@ -304,7 +325,7 @@ def import_documents(
     from engineroom.server import keeping
     from engineroom.stores.foreign import DECOMPRESSIONS, read_foreign
 
-    place = _place(data, site, store, config)
+    place = _place(data, site, store, config, new=True)
     naming = keeping.Naming(prefix=prefix, name=name, strip=strip)
     found = read_foreign(source, decompress=DECOMPRESSIONS[decompress] if decompress else None)
     results: list[Imported] = _gather(
@@ -327,7 +348,8 @@ Bring in the documents of pycrdt-websocket or ypy-websocket.
 
 SOURCE is one of their file stores, one of their SQLite databases (with checkpoints or without), or a
 folder of such files. It is only read. A document that is there already is left alone. What cannot be
-read is told, and everything before it comes in; exit code 1 then. Not beside a server.
+read is told, and everything before it comes in; exit code 1 then. A data folder that is not there is
+made. Not beside a server.
 
 Examples:
 
@@ -358,13 +380,20 @@ def _overview(context: typer.Context) -> None:
         print(context.get_help())
 
 
-def _place(data: str | None, site: str | None, store: str | None, config: Path | None) -> Place:
+def _place(
+    data: str | None,
+    site: str | None,
+    store: str | None,
+    config: Path | None,
+    *,
+    new: bool = False,
+) -> Place:
     from engineroom.server.keeping import Place
     from engineroom.server.settings import load_settings
 
     stated = {"data": data, "site": site, "store": store}
     settings = load_settings(stated, os.environ, config)
-    return Place.of(settings, os.environ, this_store_alone=store is not None)
+    return Place.of(settings, os.environ, this_store_alone=store is not None, new=new)
 
 
 def _report(findings: Sequence[Finding], as_json: bool) -> int:

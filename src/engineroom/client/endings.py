@@ -42,7 +42,7 @@ RETRIED_STATUSES: Final = frozenset({408, 425, 429})
 """Refusals of a handshake, below 500, that say: later. Source: RFC 9110, RFC 8470, RFC 6585."""
 
 _LASTING_LIMITS: Final = frozenset(
-    {"update_bytes", "document_bytes", "document_types", "update_deletions"}
+    {"update_bytes", "update_structs", "update_deletions", "document_bytes", "document_types"}
 )
 """Limits that the same changes would meet again. All others are met by many at once, or by haste."""
 

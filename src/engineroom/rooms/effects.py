@@ -95,11 +95,16 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """An update (V1) from outside the room, as if a member had made it; `Submitted` or `Declined` follows."""
+    """An update (V1) from outside the room, as if a member had made it; `Submitted` or `Declined` follows.
+
+    `condition` is called in the room's turn, when all that came before is in. When it raises, nothing is taken, and
+    `Edited` follows with the error.
+    """
 
     update: bytes
     user: str
     ticket: int
+    condition: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,10 +235,11 @@ class Edited:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A submitted update is durable; whether it brought anything new."""
+    """A submitted update is durable; whether it brought anything new, and the log's newest number with it."""
 
     ticket: int
     news: bool
+    number: int
 
 
 @dataclass(frozen=True, slots=True)

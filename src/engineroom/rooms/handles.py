@@ -81,7 +81,9 @@ class Held(Protocol):
     async def edit(self, change: Callable[[Doc[Any]], T], *, user: str = "") -> T:
         """Have the document changed."""
 
-    async def submit(self, update: bytes, *, user: str = "") -> bool:
+    async def submit(
+        self, update: bytes, *, user: str = "", condition: Callable[[], None] | None = None
+    ) -> tuple[bool, int]:
         """Have an update taken."""
 
 
@@ -203,7 +205,20 @@ class RoomHandle:
             AccessDenied: it brings the history of another document (status 409).
             RoomClosed: the room has ended.
         """
-        return await self._room.submit(update, user=user)
+        news, _ = await self._room.submit(update, user=user)
+        return news
+
+    async def apply_if(
+        self, condition: Callable[[], None], update: bytes, *, user: str = ""
+    ) -> tuple[bool, int]:
+        """As `apply`, unless `condition` raises: it is called in the room's turn, so nothing comes between it and the
+        update. Whether anything was new, and the newest number of the document's log with it.
+
+        Raises:
+            Exception: what `condition` raised; nothing is changed then.
+            ProtocolError, and what else `apply` raises.
+        """
+        return await self._room.submit(update, user=user, condition=condition)
 
     def broadcast(self, text: str) -> None:
         """Send a stateless message to all members: text that is no part of the document."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engineroom.errors import CloseCode, ProtocolError
+from engineroom.errors import CloseCode, LimitExceeded, ProtocolError
 from engineroom.protocols.marks import marks_in
 from engineroom.protocols.messages import Refused, SyncStatus, SyncStep1, SyncUpdate
 from engineroom.protocols.updates import UpdateSummary, read_update
@@ -62,7 +62,11 @@ class Intake:
             self._deny(member, turn)
             return
         try:
-            summary = read_update(update)
+            summary = read_update(update, max_structs=self._limits.update_structs)
+        except LimitExceeded as error:
+            turn.counters.updates_refused += 1
+            turn.exceed(member.id, error.limit, error.allowed)
+            return
         except ProtocolError as error:
             turn.counters.updates_refused += 1
             turn.close(member.id, CloseCode.PROTOCOL_ERROR, error.reason)

@@ -26,7 +26,10 @@ class RoomLimits:
     """Shared types (Maps, Arrays, elements…) that updates may bring while a room is open. Nested ones are freed
     recursively below pycrdt, which ends a process whose stack is too small; the server's allows for these."""
     update_deletions: int = 100_000
-    """Ranges that one update may delete: pycrdt's work grows with their square."""
+    """Ranges that one update may delete."""
+    update_structs: int = 200_000
+    """Structs (insertions, about) of one update: reading one takes some microseconds. A document that was edited 100,000
+    times has about so many, and comes as one update where it is brought to a new server."""
     messages_per_second: float = 20_000.0
     bytes_per_second: float = 32 << 20
     """What one member may say, on average over two seconds; past it, it is closed with 4429."""

@@ -92,13 +92,15 @@ class Log:
             kept = (item for item in self._acknowledgements if item.member != member)
             self._acknowledgements = deque(kept)
 
-    def take_acknowledgements(self) -> list[tuple[MemberId, SyncUpdate | Durable, bool]]:
-        """Those whose records are durable now (or that wait for nothing), and whether they brought anything new."""
-        ready: list[tuple[MemberId, SyncUpdate | Durable, bool]] = []
+    def take_acknowledgements(self) -> list[tuple[MemberId, SyncUpdate | Durable, bool, int]]:
+        """Those whose records are durable now (or that wait for nothing), whether they brought anything new, and the
+        number that they waited for.
+        """
+        ready: list[tuple[MemberId, SyncUpdate | Durable, bool, int]] = []
         limit = self.number if self._seeded_only else self.durable
         while self._acknowledgements and self._acknowledgements[0].number <= limit:
             item = self._acknowledgements.popleft()
-            ready.append((item.member, item.message, item.news))
+            ready.append((item.member, item.message, item.news, item.number))
         return ready
 
     def stored(self, number: int) -> bool:

@@ -229,18 +229,22 @@ class OpenRoom:
         self.put(e.Edit(change, user, ticket))
         return cast(T, await answer)
 
-    async def submit(self, update: bytes, *, user: str = "") -> bool:
-        """Have an update (V1) taken as a member's is, and wait until it is durable; whether it brought anything new.
+    async def submit(
+        self, update: bytes, *, user: str = "", condition: Callable[[], None] | None = None
+    ) -> tuple[bool, int]:
+        """Have an update (V1) taken as a member's is, and wait until it is durable; whether it brought anything new,
+        and the log's newest number with it. `condition` is asked in the room's turn, before.
 
         Raises:
+            Exception: what `condition` raised; nothing is taken then.
             ProtocolError: it is malformed, or needs others that the document does not have.
             LimitExceeded: it is past a bound.
             AccessDenied: it brings the history of another document (status 409).
             RoomClosed: the room ended before, or cannot save fast enough.
         """
         ticket, answer = self._order()
-        self.put(e.Submit(update, user, ticket))
-        return cast(bool, await answer)
+        self.put(e.Submit(update, user, ticket, condition))
+        return cast(tuple[bool, int], await answer)
 
     def _order(self) -> tuple[int, asyncio.Future[object]]:
         if self.closing:
@@ -350,18 +354,23 @@ class OpenRoom:
         while not room.ended:
             await self._news.wait()
             self._news.clear()
-            # A quarter at least: programs are not held, and what they say must not gather.
-            size = max(MAX_BATCH, len(self._inbox) // 4)
-            batch, self._inbox = self._inbox[:size], self._inbox[size:]
-            for effect in room.receive(batch, self._around.clock()):
+            for effect in room.receive(self._take_batch(), self._around.clock()):
                 self._carry_out(effect, room)
-            if len(self._inbox) < MAX_INBOX:
+            if self._held and len(self._inbox) < MAX_INBOX:
                 held, self._held = self._held, []
                 for connection in held:
                     connection.release()
             if self._inbox:
                 self._news.set()
                 await asyncio.sleep(0)  # the other rooms' turn
+
+    def _take_batch(self) -> list[e.Input]:
+        """What the next turn takes in: all there is, as a rule."""
+        inbox = self._inbox
+        # A quarter at least: programs are not held, and what they say must not gather.
+        size = max(MAX_BATCH, len(inbox) // 4)
+        self._inbox = inbox[size:]
+        return inbox[:size] if self._inbox else inbox
 
     def _carry_out(self, effect: e.Effect, room: Room) -> None:
         match effect:

@@ -21,7 +21,7 @@ from .address import Address
 from .counters import Counters
 from .failures import Failures
 from .handles import RoomHandle
-from .histories import fork_of
+from .histories import REBUILT, fork_of
 from .hooks import Hooks
 from .limits import RoomLimits
 from .members import Access, MemberInfo, User
@@ -32,6 +32,9 @@ from .programs import Programs
 from .storage import OutputKeeper, Store
 
 logger = logging.getLogger("engineroom.rooms")
+
+MAX_FORKS = 20
+"""Rooms of other histories of one document that are open at a time."""
 
 PlanOf = Callable[[Address], Plan | None]
 
@@ -248,9 +251,19 @@ class Rooms:
 
     def _fork(self, membership: Membership, address: Address, mark: int) -> None:
         """Move a member, which its room has let go, to the room of its own history."""
-        self._tasks.create_task(self._move(membership, fork_of(address, mark)), name="fork")
+        self._tasks.create_task(self._move(membership, address, mark), name="fork")
 
-    async def _move(self, membership: Membership, address: Address) -> None:
+    def _forks_of(self, address: Address) -> int:
+        beginning = f"{address.room}~"
+        return sum(each.page is None and each.room.startswith(beginning) for each in self._rooms)
+
+    async def _move(self, membership: Membership, origin: Address, mark: int) -> None:
+        """Anybody can make up a history: so only some may be open at a time, and who brings one more is refused."""
+        address = fork_of(origin, mark)
+        if address not in self._rooms and self._forks_of(origin) >= MAX_FORKS:
+            self.counters.limits["other_history"] += 1
+            membership.end(CloseCode.OTHER_HISTORY, REBUILT)
+            return
         try:
             room = await self._ready(address)
             if not membership.left:

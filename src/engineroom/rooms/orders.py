@@ -45,7 +45,7 @@ class Orders:
             case e.Edited():
                 heappush(self._made, (effect.number, effect.ticket, effect.result))
             case e.Submitted():
-                self._succeed(effect.ticket, effect.news)
+                self._succeed(effect.ticket, (effect.news, effect.number))
             case e.Declined():
                 self._fail(effect.ticket, _error(effect))
 

@@ -120,6 +120,7 @@ class Room:
             self._edits.add(edit)
         self._frame_at = self._awareness_at = self._settle_at = 0.0
         self._empty_since: float | None = None
+        self._wake_at: float | None = None
         self._ending = False
         self.ended = False
 
@@ -166,8 +167,7 @@ class Room:
             case e.Edit():
                 self._edits.receive(item)
             case e.Submit():
-                visitor = Member(-item.ticket, User(item.user), Access(), SUBMISSION)
-                self._intake.receive(visitor, item.update, turn)
+                self._submit(item, turn)
             case e.Announce():
                 turn.mail.to_all(m.Stateless(item.text))
             case e.Held():
@@ -175,7 +175,7 @@ class Room:
             case e.Replanned():
                 self._replan(item.plan, turn)
             case e.Woke():
-                pass
+                self._wake_at = None
             case e.Ending():
                 self._end(turn)
             case _:
@@ -281,6 +281,19 @@ class Room:
                     turn.effects.append(e.Heard(member.id, text))
             case _:
                 self._requests.receive(member, item.message, turn)
+
+    def _submit(self, item: e.Submit, turn: Turn) -> None:
+        """An update from outside, taken as a member's; under its condition, if any, when all before it is in."""
+        if item.condition is not None:
+            self._intake.apply(turn)
+            self._edits.make_all(turn)
+            try:
+                item.condition()
+            except Exception as error:
+                turn.effects.append(e.Edited(item.ticket, self.log.number, None, error))
+                return
+        visitor = Member(-item.ticket, User(item.user), Access(), SUBMISSION)
+        self._intake.receive(visitor, item.update, turn)
 
     def _present(self, member: Member, update: m.AwarenessUpdate, turn: Turn) -> None:
         try:
@@ -483,10 +496,10 @@ class Room:
         return self._whole_frames
 
     def _acknowledge(self, turn: Turn) -> None:
-        for member, message, news in self.log.take_acknowledgements():
+        for member, message, news, number in self.log.take_acknowledgements():
             self.counters.acknowledgements += 1
             if member < 0:
-                turn.effects.append(e.Submitted(-member, news))
+                turn.effects.append(e.Submitted(-member, news, number))
                 continue
             if isinstance(message, m.SyncUpdate):
                 turn.mail.to(member, APPLIED)
@@ -548,8 +561,10 @@ class Room:
             times.append(self._frame_at)
         if self._presence.changed:
             times.append(self._awareness_at)
-        due = [time for time in times if time is not None]
-        turn.effects.append(e.Wake(min(due) if due else None))
+        wake_at = min((time for time in times if time is not None), default=None)
+        if wake_at != self._wake_at:
+            self._wake_at = wake_at
+            turn.effects.append(e.Wake(wake_at))
 
     def _leave_at(self) -> float | None:
         """When the room may end, if nobody comes."""

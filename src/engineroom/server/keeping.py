@@ -51,16 +51,23 @@ class Place:
     data: Path
 
     @classmethod
-    def of(cls, settings: Settings, environ: Mapping[str, str], *, this_store_alone: bool) -> Self:
+    def of(
+        cls,
+        settings: Settings,
+        environ: Mapping[str, str],
+        *,
+        this_store_alone: bool,
+        new: bool = False,
+    ) -> Self:
         """The place that the settings name; with `this_store_alone` the rules for prefixes do not
-        count.
+        count. A `new` one may have no folder yet: writing makes it.
 
         Raises:
             DataFolderError: there is no such folder.
         """
         site = Path(settings.site) if settings.site is not None else None
         data = Path(settings.data) if settings.data else default_data_folder(site, environ)
-        if not data.is_dir():
+        if not new and not data.is_dir():
             raise DataFolderError(
                 f"there is no data folder {data}: name it with --data, or its site with --site"
             )

@@ -16,6 +16,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -74,7 +75,8 @@ class KeySet:
             await self._load()
         except (OSError, ValueError) as error:
             if not _is_url(self._source):
-                raise SettingsError(f"jwt_keys: {self._source}: {error}") from error
+                reason = getattr(error, "strerror", None) or error
+                raise SettingsError(f"jwt_keys: {self._source}: {reason}") from error
             logger.error(
                 "jwt_keys: %s: %s; tokens are refused until it answers", self._source, error
             )
@@ -211,6 +213,8 @@ def _fetched(url: str) -> bytes:
                     raise TimeoutError(f"it took longer than {FETCH_SECONDS:g} s")
     except HTTPError as error:
         raise OSError(f"it was answered {error.code}") from None
+    except HTTPException as error:
+        raise OSError(f"its answer is no HTTP ({type(error).__name__})") from None
     return b"".join(parts)
 
 

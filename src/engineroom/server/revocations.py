@@ -20,7 +20,10 @@ from .secret_files import write_private
 from .visitors import Pass
 
 MAX_REVOCATIONS = 100_000
-"""About 10 MB. What makes one is a person who has the right to."""
+"""About 10 MB."""
+
+MAX_OF_VISITORS = MAX_REVOCATIONS // 2
+"""Where visitors who take back links of their own stop: the rest is for those who look after the rooms."""
 
 
 class Revocation(msgspec.Struct, frozen=True, array_like=True):
@@ -77,11 +80,13 @@ class Revocations:
         *,
         until: float | None = None,
         for_good: bool = False,
+        of_visitor: bool = False,
     ) -> None:
         """Take back every pass with this id that was issued until now, or, `for_good`, ever: for an id that is given
         once. In force at once, durable when it returns.
 
-        `until` is when the last of those passes ends by itself; None: it may never.
+        `until` is when the last of those passes ends by itself; None: it may never. `of_visitor` says that it is asked
+        by somebody who looks after no room.
 
         Raises:
             LimitExceeded: too many are in force.
@@ -89,8 +94,9 @@ class Revocations:
         """
         now = self._clock()
         self._forget_ended(now)
-        if id not in self._entries and len(self._entries) >= MAX_REVOCATIONS:
-            raise LimitExceeded("revocations", MAX_REVOCATIONS)
+        most = MAX_OF_VISITORS if of_visitor else MAX_REVOCATIONS
+        if id not in self._entries and len(self._entries) >= most:
+            raise LimitExceeded("revocations", most)
         self._entries[id] = Revocation(None if for_good else now, until)
         await self._write()
 

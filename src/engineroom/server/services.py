@@ -96,12 +96,13 @@ async def open_services(
         DataFolderError: the data folder is not writable, or another server's.
         PageError: the site cannot be read.
         ProgramError: the sandbox is asked for, and does not work here.
-        SettingsError: a host or an origin that is none.
+        SettingsError: a host, an origin or a proxy that is none.
         StoreError: the store cannot be opened.
     """
     site = Path(settings.site) if settings.site is not None else None
     data = Path(settings.data) if settings.data else default_data_folder(site, os.environ)
     rules = host_rules(settings, port)
+    proxies = Proxies(settings.trusted_proxies)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(LocalFabric(data))
         access, secrets = await stack.enter_async_context(
@@ -116,7 +117,6 @@ async def open_services(
         programs = await _open_programs(stack, settings, data, choice)
         kept = await _open_rooms(stack, settings, data, live, programs, hooks)
         observing = await _open_observing(stack, settings, kept)
-        proxies = Proxies(settings.trusted_proxies)
         checks = Checks(rules, access, f"engineroom-{port}", proxies=proxies)
         seconds = settings.handshake_timeout_seconds
         authority = Authority(authorize, hooks, timeout_seconds=seconds)

@@ -161,6 +161,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     update_bytes: Bytes = _ROOMS.update_bytes
     reader_update_bytes: Bytes = _ROOMS.reader_update_bytes
     update_deletions: Count = _ROOMS.update_deletions
+    update_structs: Count = _ROOMS.update_structs
     waiting_updates: Count = _ROOMS.waiting_updates
     unstored_bytes: Bytes = _ROOMS.unstored_bytes
     document_types: Annotated[int, Meta(ge=1, le=100_000)] = _ROOMS.document_types

@@ -115,11 +115,14 @@ class ShareRoutes:
             raise AccessDenied("That is no link of this server, or it has ended.", 404)
         address = _address(share.room)
         visitor = await self._visitor(request, address)
-        if visitor.user != share.by and not _looks_after(visitor, address):
+        keeper = _looks_after(visitor, address)
+        if visitor.user != share.by and not keeper:
             raise AccessDenied("Only who made a link may take it back.", 403)
         if not share.jti:
             raise AccessDenied("That link is too old; end all links of its room.", 409)
-        return await _revoked(self._stays.revoke_link(share.ids[0], until=share.exp))
+        return await _revoked(
+            self._stays.revoke_link(share.ids[0], until=share.exp, of_visitor=not keeper)
+        )
 
     async def _visitor(self, request: HttpRequest, address: Address) -> Visitor:
         asked = request_of(request.scope)

@@ -170,14 +170,19 @@ class Stays:
             ended = self._send_away(self.find(user=user)) + self.recheck(reason=REVOKED)
         return ended
 
-    async def revoke_link(self, link: str, *, until: float | None = None) -> int:
-        """Take back one link, or one token, by its id; how many stays that ended. `until` is when it ends by itself.
+    async def revoke_link(
+        self, link: str, *, until: float | None = None, of_visitor: bool = False
+    ) -> int:
+        """Take back one link, or one token, by its id; how many stays that ended. `until` is when it ends by itself;
+        `of_visitor` says that it is asked by somebody who looks after no room.
 
         Raises:
             LimitExceeded, StoreError: it could not be kept; it is in force until the server ends.
         """
         try:
-            await self._access.revocations.add(link, until=until, for_good=True)
+            await self._access.revocations.add(
+                link, until=until, for_good=True, of_visitor=of_visitor
+            )
         finally:
             ended = self.recheck(reason=REVOKED)
         return ended

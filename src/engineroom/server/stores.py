@@ -96,7 +96,7 @@ def open_objects(url: str, endpoint: str | None) -> ObjectStore:
         "s3": lambda: S3Store(
             parts.netloc,
             prefix=parts.path.strip("/") or None,
-            endpoint=endpoint,
+            config={"endpoint": endpoint} if endpoint else None,
             client_options={
                 "allow_http": bool(endpoint and endpoint.startswith("http://")),
                 "timeout": timedelta(seconds=ARCHIVE_SECONDS),

@@ -267,7 +267,13 @@ def test_reader_cannot_write(bench, typist):
 
 @pytest.mark.parametrize(
     ("limit", "allowed"),
-    [("update_bytes", 50), ("document_bytes", 50), ("document_types", 0), ("update_deletions", 0)],
+    [
+        ("update_bytes", 50),
+        ("update_structs", 1),
+        ("update_deletions", 0),
+        ("document_bytes", 50),
+        ("document_types", 0),
+    ],
 )
 def test_update_past_a_limit_closes_its_sender(make_bench, typist, limit, allowed):
     """An update that is too large, or makes the document so, is refused with the limit's name."""

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from pycrdt import Doc, Text
 
-from engineroom.errors import AccessDenied, LimitExceeded, RoomClosed, StoreError
+from engineroom.errors import AccessDenied, CloseCode, LimitExceeded, RoomClosed, StoreError
 from engineroom.protocols import messages as m
 from engineroom.protocols.frames import Bundle
+from engineroom.protocols.lib0 import var_uint
+from engineroom.protocols.marks import mark_of
 from engineroom.protocols.page import PageDialect
 from engineroom.rooms import open_room as shell
 from engineroom.rooms.address import Address
@@ -20,7 +22,7 @@ from engineroom.rooms.limits import RoomLimits
 from engineroom.rooms.loading import open_room
 from engineroom.rooms.members import Access, User
 from engineroom.rooms.open_room import Membership
-from engineroom.rooms.open_rooms import Rooms
+from engineroom.rooms.open_rooms import MAX_FORKS, Rooms
 from engineroom.rooms.plan import EditorPlan, Plan
 from engineroom.rooms.room import Room
 from engineroom.stores.memory import MemoryStore
@@ -417,3 +419,24 @@ async def test_member_that_floods_its_room_is_read_no_further(
         await loud.until(lambda wire: sum(n for at, n in batches if at != "quiet") >= 3_000)
     assert loud.held == 0
     assert max(size for _, size in batches) <= 3_000 // 4 + 1
+
+
+async def test_histories_that_are_made_up_open_few_rooms() -> None:
+    """Of those who bring ever other histories, some get rooms; the next is refused, and the server goes on."""
+    limits = RoomLimits(other_history="fork", linger_seconds=0)
+    async with MemoryStore() as store, Rooms(store, limits=limits) as rooms:
+        async with rooms.open(HERE) as room:
+            await room.edit(lambda doc: doc.get("text", type=Text).insert(0, "hello"))
+        wires = [Wire() for _ in range(MAX_FORKS + 5)]
+        for number, wire in enumerate(wires):
+            membership = await join(rooms, wire)
+            vector = b"\x01" + var_uint(mark_of(f"{number}")) + b"\x01"
+            membership.say(m.SyncStep1(vector))
+        for wire in wires:
+            await wire.until(
+                lambda each: each.closed is not None or each.has(m.SyncStep2) or each.has(m.Welcome)
+            )
+        await wires[-1].until(lambda each: each.closed is not None)
+        assert {wire.closed[0] for wire in wires if wire.closed} == {CloseCode.OTHER_HISTORY}
+        assert sum(wire.closed is None for wire in wires) == MAX_FORKS
+        assert rooms.counters.limits["other_history"] == 5

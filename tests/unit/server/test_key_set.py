@@ -235,3 +235,30 @@ async def test_an_issuer_that_hangs_delays_no_end() -> None:
         finding.cancel()
     finally:
         source.gate.set()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"no status line at all\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 500 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nno number\r\n",
+        b"",
+    ],
+    ids=["no status", "too many headers", "no chunk", "nothing"],
+)
+async def test_an_answer_that_is_no_http(answer: bytes) -> None:
+    """An issuer that answers nonsense is one that cannot be read: the server goes on, and asks again."""
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/keys"
+        async with KeySet(url, retry_seconds=0) as keys, asyncio.timeout(PATIENCE_SECONDS):
+            assert await keys.find("a", "ES256") is None
+            assert await keys.find("b", "ES256") is None
+            assert keys.is_empty

@@ -90,3 +90,19 @@ async def test_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     await revoked.add("a")
     with pytest.raises(LimitExceeded):
         await revoked.add("c")
+
+
+async def test_visitors_do_not_use_up_the_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Visitors who take back their own links leave room for those who look after the rooms."""
+    monkeypatch.setattr(revocations, "MAX_REVOCATIONS", 4)
+    monkeypatch.setattr(revocations, "MAX_OF_VISITORS", 2)
+    revoked = Revocations.load(tmp_path / "r")
+    for number in range(2):
+        await revoked.add(f"link:{number}", for_good=True, of_visitor=True)
+    with pytest.raises(LimitExceeded):
+        await revoked.add("link:2", for_good=True, of_visitor=True)
+    await revoked.add("user:ada")
+    assert revoked.holds("user:ada", 0)
+    assert not revoked.holds("link:2", 0)

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from engineroom.errors import AccessDenied, DataFolderError, PageError, ProgramError
+from engineroom.errors import (
+    AccessDenied,
+    DataFolderError,
+    PageError,
+    ProgramError,
+    SettingsError,
+)
 from engineroom.programs.runtimes import Choice, LocalRuntime
 from engineroom.protocols.frames import Bundle
 from engineroom.server.request import Request
@@ -164,3 +170,13 @@ async def test_a_sandbox_that_does_not_work(
     with pytest.raises(ProgramError, match="sandbox"):
         async with open_services(settings(tmp_path, runtime="sandbox"), port=1):
             pass
+
+
+@pytest.mark.parametrize("name", ["trusted_proxies", "allow_host", "allow_origin"])
+async def test_a_name_that_is_none_is_told_alone(tmp_path: Path, name: str) -> None:
+    """A proxy, host or origin that is none is told by its setting's name, before anything is opened."""
+    settings = Settings(data=str(tmp_path / "data"), **{name: ("no such:/thing",)})
+    with pytest.raises(SettingsError, match=name):
+        async with open_services(settings, port=1):
+            pass
+    assert not (tmp_path / "data").exists()

@@ -16,8 +16,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pycrdt import Doc
-
 from engineroom.errors import (
     AccessDenied,
     CloseCode,
@@ -120,14 +118,14 @@ class Documents:
 
     # --- reading -----------------------------------------------------------------------------
 
-    async def list(self, prefix: str, *, after: str, limit: int) -> list[DocumentInfo]:
-        """The stored documents whose address begins with `prefix` and comes after `after`, by address.
+    async def list(self, prefix: str, *, after: str) -> list[DocumentInfo]:
+        """All stored documents whose address begins with `prefix` and comes after `after`, by address.
 
         Raises:
             StoreError: the list cannot be read.
         """
         known = await self._store.list_documents(prefix)
-        return [info for info in known if info.path > after][:limit]
+        return [info for info in known if info.path > after]
 
     async def read(self, address: Address) -> Snapshot:
         """The whole document.
@@ -250,20 +248,14 @@ class Documents:
     async def _bring_if(self, room: RoomHandle, update: bytes, order: Order) -> Outcome:
         """Condition and change in one turn of the room: nobody else's change comes between."""
         summary = read_update(update)
-        if len(room.encoded()) + len(update) > self._document_bytes:
-            raise LimitExceeded("document_bytes", self._document_bytes)
+        lineage = room.lineage
 
-        def change(doc: Doc[Any]) -> State:
-            now = _state(room)
-            if not _knows(doc, summary):
-                order.condition.check(now)
-                doc.apply_update(update)
-                return State(now.lineage, now.number + 1)
-            return now
+        def check() -> None:
+            if not _knows(room, summary):
+                order.condition.check(_state(room))
 
-        before = room.number
-        state = await room.edit(change, user=order.user)
-        return Outcome(state, changed=state.number > before)
+        changed, number = await room.apply_if(check, update, user=order.user)
+        return Outcome(State(lineage, number), changed)
 
     # --- coming and going --------------------------------------------------------------------
 
@@ -328,9 +320,9 @@ def _state(room: RoomHandle) -> State:
     return State(room.lineage, room.number)
 
 
-def _knows(doc: Doc[Any], summary: UpdateSummary) -> bool:
+def _knows(room: RoomHandle, summary: UpdateSummary) -> bool:
     """Whether an update has been applied before; not for one that only deletes."""
-    clocks = read_state_vector(doc.get_state())
+    clocks = read_state_vector(room.state_vector())
     inserts = summary.inserts
     return bool(inserts) and all(clocks.get(client, 0) >= end for client, _, end in inserts)
 

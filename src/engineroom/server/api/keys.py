@@ -23,6 +23,7 @@ from .problems import Problem
 
 KEEP_SECONDS = 24 * 3600.0
 MAX_KEYS = 100_000
+MAX_KEYS_OF_DOCUMENT = 10_000
 _KEY = re.compile(r'"?([\x21\x23-\x7e]{1,255})"?')
 SCHEMA = """
 CREATE TABLE keys (
@@ -95,6 +96,14 @@ class Keys:
             (count,) = connection.execute("SELECT count(*) FROM keys").fetchone()
             if count >= MAX_KEYS:
                 raise StoreError(f"{MAX_KEYS} idempotency keys of one day are kept already")
+            (count,) = connection.execute(
+                "SELECT count(*) FROM keys WHERE document = ?", (document,)
+            ).fetchone()
+            if count >= MAX_KEYS_OF_DOCUMENT:
+                reason = (
+                    f"{MAX_KEYS_OF_DOCUMENT} idempotency keys of this document are kept already"
+                )
+                raise StoreError(reason)
             connection.execute(
                 "INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
                 (

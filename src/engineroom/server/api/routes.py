@@ -24,6 +24,7 @@ from engineroom.errors import AddressError, ProtocolError
 from engineroom.protocols.contents import check_plain_json
 from engineroom.rooms.address import Address
 from engineroom.rooms.document import EMPTY_UPDATE
+from engineroom.rooms.storage import DocumentInfo
 from engineroom.server.room_names import new_room_name
 
 from .asked import (
@@ -43,6 +44,7 @@ from .asked import (
     user_of,
     whole_number,
 )
+from .bodies import Bodies
 from .building import Json, build
 from .documents import Documents, Order, Outcome, Snapshot
 from .keys import digest_of, key_of
@@ -55,7 +57,7 @@ Admit: TypeAlias = Callable[[HttpRequest, Address], Awaitable[None]]
 
 DOCUMENTS_PATH = "/api/documents"
 MAX_JSON_BYTES = 4 << 20
-MAX_BODIES = 16
+LOOKED_AT_ONCE = 500
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1_000
 MAX_STATE_VECTOR_CHARACTERS = 32 << 10
@@ -113,8 +115,7 @@ class DocumentRoutes:
         self._admit = admit
         self._body_bytes = body_bytes
         self._json_bytes = min(body_bytes, MAX_JSON_BYTES)
-        # What is read of bodies at a time is bounded by their number times their length.
-        self._bodies = asyncio.Semaphore(MAX_BODIES)
+        self._bodies = Bodies()
 
     def routes(self) -> list[Route]:
         """For the router; a document's address may hold slashes, so its own routes come last."""
@@ -139,25 +140,15 @@ class DocumentRoutes:
             fields.get("limit", str(DEFAULT_LIMIT)), "limit", least=1, most=MAX_LIMIT
         )
         found: list[DocumentEntry] = []
-        while len(found) <= limit:
-            infos = await self._documents.list(prefix, after=after, limit=MAX_LIMIT)
-            for info in infos:
-                address = Address.parse(info.path)
-                if "admin" in rights_of(request, address):
-                    etag = f'"{info.lineage}.{info.last_number}"'
-                    found.append(
-                        DocumentEntry(
-                            address=info.path,
-                            url=url_in(request, address),
-                            number=info.last_number,
-                            bytes=info.stored_bytes,
-                            changed=info.changed,
-                            etag=etag,
-                        )
-                    )
-            if len(infos) < MAX_LIMIT:
-                break
-            after = infos[-1].path
+        infos = await self._documents.list(prefix, after=after)
+        for count, info in enumerate(infos, 1):
+            address = Address.parse(info.path)
+            if "admin" in rights_of(request, address):
+                found.append(_entry(request, address, info))
+                if len(found) > limit:
+                    break
+            if count % LOOKED_AT_ONCE == 0:
+                await asyncio.sleep(0)
         more = None
         if len(found) > limit:
             query = {"prefix": prefix, "after": found[limit - 1].address, "limit": limit}
@@ -193,13 +184,13 @@ class DocumentRoutes:
         """A new document at this address."""
         address = address_of(request)
         require(request, address, "write")
-        async with self._bodies:
+        async with self._bodies.place(user_of(request), str(address)):
             update = await self._beginning(request)
         return await self._create(request, address, update)
 
     async def create(self, request: HttpRequest) -> Response:
         """A new document, at the address in the body or one that is made up."""
-        async with self._bodies:
+        async with self._bodies.place(user_of(request)):
             new = await self._new_document(request)
         address = _parse(new.address) if new.address else Address(None, new_room_name())
         if self._admit is not None:
@@ -215,7 +206,7 @@ class DocumentRoutes:
         only(query_of(request))
         if content_type(request) not in UPDATE_TYPES:
             raise Problem("unsupported_media_type", f"Send {' or '.join(sorted(UPDATE_TYPES))}.")
-        async with self._bodies:
+        async with self._bodies.place(user_of(request), str(address)):
             body = await read_body(request, self._body_bytes)
             outcome = await self._documents.apply(address, body, self._order(request))
         return _change_answer(request, address, outcome)
@@ -227,7 +218,7 @@ class DocumentRoutes:
         only(query_of(request))
         if content_type(request) != JSON_TYPE:
             raise Problem("unsupported_media_type", f"Send {JSON_TYPE}.")
-        async with self._bodies:
+        async with self._bodies.place(user_of(request), str(address)):
             body = await read_body(request, self._json_bytes)
             patch = decode_json(_plain(body), Patch)
             order = self._order(request, body)
@@ -286,6 +277,17 @@ class DocumentRoutes:
         answer = _change_answer(request, address, outcome, status=201)
         answer.headers["location"] = url_in(request, address)
         return answer
+
+
+def _entry(request: HttpRequest, address: Address, info: DocumentInfo) -> DocumentEntry:
+    return DocumentEntry(
+        address=info.path,
+        url=url_in(request, address),
+        number=info.last_number,
+        bytes=info.stored_bytes,
+        changed=info.changed,
+        etag=f'"{info.lineage}.{info.last_number}"',
+    )
 
 
 def url_of(address: Address) -> str:

@@ -183,6 +183,6 @@ def _retry_after(text: str, now: float) -> float | None:
     else:
         try:
             seconds = parsedate_to_datetime(text).timestamp() - now
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
     return min(max(seconds, 1.0), LAST_RETRY_SECONDS)

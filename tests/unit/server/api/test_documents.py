@@ -14,9 +14,12 @@ from pycrdt import Array, Doc, Map, Text, XmlElement, XmlFragment, XmlText
 
 from engineroom.errors import AccessDenied, CloseCode
 from engineroom.protocols.frames import Bundle
+from engineroom.protocols.marks import mark_of, mark_update, marks_in
+from engineroom.protocols.updates import read_state_vector
 from engineroom.protocols.yjs import YjsDialect
 from engineroom.rooms.address import Address
 from engineroom.rooms.members import Access, User
+from engineroom.server.api import keys
 from engineroom.server.api.asked import read_body
 from engineroom.server.api.documents import Order
 from engineroom.server.api.problems import Problem
@@ -383,6 +386,36 @@ async def test_an_update_under_a_condition(world: World) -> None:
     assert answer.headers["etag"] == first.headers["etag"]
     headers = UPDATE | {"if-match": first.headers["etag"]}
     assert (await send("/api/documents/a", content=other, headers=headers)).status_code == 200
+
+
+async def test_a_condition_opens_no_other_way_in(world: World) -> None:
+    """With If-Match an update is judged as without: one of another history, or that lacks what it needs, is refused."""
+    etag = (await world.put("a")).headers["etag"]
+    other = mark_update(mark_of("another history"))
+    lacking = b"\x01\x01\x09\x05\x84\x09\x04\x01x\x00"
+    for update, status in ((other, 409), (lacking, 400)):
+        headers = UPDATE | {"if-match": etag}
+        answer = await world.client.post("/api/documents/a", content=update, headers=headers)
+        assert answer.status_code == status, answer.text
+    now = await world.client.get("/api/documents/a")
+    assert now.headers["etag"] == etag
+    assert len(marks_in(read_state_vector(loaded(now.content).get_state()))) == 1
+
+
+async def test_a_key_of_one_document_bars_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever uses up the idempotency keys of one document leaves those of others."""
+    monkeypatch.setattr(keys, "MAX_KEYS_OF_DOCUMENT", 2)
+    await world.put("a")
+    await world.put("b")
+    operation = {"op": "text.append", "path": ["text"], "text": "!"}
+    statuses = [
+        (await world.patch("a", operation, Idempotency_Key=f"{number}")).status_code
+        for number in range(3)
+    ]
+    assert statuses == [200, 200, 503]
+    assert (await world.patch("b", operation, Idempotency_Key="0")).status_code == 200
 
 
 async def test_check_and_change_are_one_turn(world: World) -> None:

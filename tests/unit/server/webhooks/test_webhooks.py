@@ -396,6 +396,8 @@ async def _settled(queue: Queue) -> tuple[list[Any], float]:
         (429, {"retry-after": "77"}, 77.0),
         (503, {"retry-after": "999999"}, LAST_RETRY_SECONDS),
         (503, {"retry-after": "soon"}, 5.0),
+        (503, {"retry-after": "Mon, 01 Jan 2024 00:00:00 +99999999999999999"}, 5.0),
+        (503, {"retry-after": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"}, 5.0),
         (302, {"location": "http://127.0.0.1:1/"}, 5.0),
         (404, {}, 5.0),
     ],
