@@ -19,7 +19,7 @@ IDLE = (Target(EACH, 18),)
 COST = "MB for all"
 DEAD = (Target(COST, 20),)
 ALL = (YWebsocket, Hocuspocus, PycrdtWebsocket)
-SIZE, RATE, SECONDS = 10_000, 100.0, 6.0  # some 6 MB in all, which a reader is sent in 6 s
+SIZE, RATE, SECONDS = 20_000, 150.0, 6.0  # 18 MB, of which the kernel takes up to 4 for each reader
 
 
 def idle(server: Running, connections: int, rooms: int) -> Figures:

@@ -26,7 +26,7 @@ class Target:
 
     def __str__(self) -> str:
         sign = "≥" if self.at_least else "≤"
-        times = f" × {self.of}" if self.of else ""
+        times = f" x {self.of}" if self.of else ""
         return f"{self.figure} {sign} {self.bound:g}{times}"
 
 
@@ -94,7 +94,7 @@ class Report:
         medians = self.medians()
         names = list(next(iter(medians.values())))
         ratio = self.ratio_of if len(medians) > 1 and OURS in medians else ""
-        header = ["", *names, *([f"{ratio}, × ours"] if ratio else [])]
+        header = ["", *names, *([f"{ratio}, x ours"] if ratio else [])]
         rows = [
             [
                 subject,

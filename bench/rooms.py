@@ -34,7 +34,7 @@ def one_round(server: Running, number: int, rate: float, seconds: float) -> Figu
 def run(
     servers: Sequence[Server], rounds: int, number: int, rate: float, seconds: float
 ) -> list[Report]:
-    title = f"{number} rooms × 2 clients × {rate:g} updates/s"
+    title = f"{number} rooms x 2 clients x {rate:g} updates/s"
     report = Report(title, TARGETS, COST)
     with tempfile.TemporaryDirectory(prefix="engineroom-bench-") as folder:
         for turn in range(rounds):

@@ -69,12 +69,13 @@ STEPS = (
     Step("types", (tool("mypy"), tool("mypy", "--exclude", "peers/", "bench", "scripts")), 300),
     Step("laws", (tool("lint-imports"),)),
     Step("web", (web("check"), web("test")), 300),
-    suite("unit", 300),
+    suite("unit", 600),
     suite("contract", 300),
     suite("properties", 300),
+    suite("fuzz", 300),
     suite("conformance", 900),
     suite("browser", 600),
-    suite("faults", 600),
+    suite("faults", 900),
     suite("build", 300),
 )
 

@@ -141,7 +141,7 @@ def test_the_sdist_leaves_out_what_is_installed_or_built_elsewhere(sdist: Path) 
 
 def test_the_installed_program_tells_its_version(installed_bin: Path, tmp_path: Path) -> None:
     """`engineroom --version` works in an environment that holds only the wheel."""
-    version = re.search(r'"(.+)"', (ROOT / "src/engineroom/__init__.py").read_text().split("=")[-1])
+    version = re.search(r'__version__ = "(.+)"', (ROOT / "src/engineroom/__init__.py").read_text())
     assert version is not None
     assert version[1] in run(installed_bin / "engineroom", "--version", cwd=tmp_path)
 

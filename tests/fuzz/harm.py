@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from pycrdt import Array, Doc, Map, Text, XmlFragment
@@ -17,6 +18,9 @@ from engineroom.protocols.items import read_items
 from engineroom.protocols.lib0 import var_uint
 from engineroom.protocols.updates import is_whole, read_state_vector, read_update
 from engineroom.rooms.document import Document, EditFailed
+
+MANY = 50
+"""Clients whose differences are encoded; a document may have thousands."""
 
 
 def taken(updates: Sequence[bytes]) -> tuple[Document, list[bytes]]:
@@ -62,7 +66,7 @@ def _clocks(document: Document) -> dict[int, int]:
 def _check_encoding(document: Document) -> None:
     encoded, state = document.encoded(), document.state_vector()
     clocks = read_state_vector(state)
-    for client, clock in clocks.items():
+    for client, clock in islice(clocks.items(), MANY):
         for known in {0, 1, clock // 2, max(0, clock - 1)}:
             document.difference(b"\x01" + var_uint(client) + var_uint(known))
     assert is_whole(encoded, state), "the encoding lacks something"

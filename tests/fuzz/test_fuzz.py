@@ -1,9 +1,11 @@
-"""A minute of fuzzing: no bytes bring a decoder, a document or pycrdt to harm. Longer by hand: `python -m tests.fuzz`."""
+"""A minute of fuzzing: no bytes harm a decoder, a document or pycrdt. Longer by hand: `python -m tests.fuzz`."""
+
+Longer by hand: `python -m tests.fuzz`.
+"""
 
 from __future__ import annotations
 
 import pytest
-
 from tests.fuzz.decoders import decoders
 from tests.fuzz.search import search_decoders, search_updates
 from tests.fuzz.trial import outcome

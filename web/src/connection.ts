@@ -17,7 +17,7 @@ const PROBE_MS = 10_000;
 const WATCH_MS = 5_000;
 
 /** Why there will be no further attempt. */
-export type StopCode = "not_allowed" | "protocol" | "too_big" | "replaced";
+export type StopCode = "not_allowed" | "protocol" | "too_big" | "replaced" | "deleted";
 
 export type ConnectionState =
   | { readonly kind: "connecting"; readonly attempt: number }
@@ -31,6 +31,7 @@ const FINAL_CODES: ReadonlyMap<number, { code: StopCode; text: string }> = new M
   [4400, { code: "protocol", text: "This page and the server do not understand each other. Reload the page." }],
   [4401, { code: "not_allowed", text: "Your link is no longer valid. Ask for a new one." }],
   [4409, { code: "replaced", text: "This room has begun anew. Copy what you want to keep, then reload the page." }],
+  [4410, { code: "deleted", text: "This room has been deleted. Copy what you want to keep: it is nowhere else." }],
   [4403, { code: "not_allowed", text: "Your link does not open this room. Ask for a new one." }],
 ]);
 

@@ -181,7 +181,7 @@ describe("the connection", () => {
     expect(sockets).toHaveLength(2);
   });
 
-  it.each([4401, 4403, 4400, 1009])("ends for good with code %i, and says why", (code) => {
+  it.each([4401, 4403, 4400, 4410, 1009])("ends for good with code %i, and says why", (code) => {
     join();
     lose(code);
     vi.advanceTimersByTime(60_000);
@@ -189,7 +189,7 @@ describe("the connection", () => {
     expect(room.connection.state).toMatchObject({ kind: "stopped", text: expect.stringMatching(/\w/u) as string });
   });
 
-  it.each([1012, 1006, 1001, 4408, 4410])("comes back after code %i", (code) => {
+  it.each([1012, 1006, 1001, 4408])("comes back after code %i", (code) => {
     join();
     lose(code);
     vi.advanceTimersByTime(2_500);
@@ -430,5 +430,11 @@ describe("rights that change", () => {
     latest().onopen?.();
     latest().onclose?.({ code: 4409 });
     expect(room.connection.state).toMatchObject({ kind: "stopped", code: "replaced" });
+  });
+
+  it("stops for good when its document was deleted", () => {
+    latest().onopen?.();
+    latest().onclose?.({ code: 4410 });
+    expect(room.connection.state).toMatchObject({ kind: "stopped", code: "deleted" });
   });
 });

@@ -24,12 +24,19 @@ from .summaries import ClockRange, UpdateSummary
 from .walk import GC, HAS_ORIGIN, HAS_RIGHT_ORIGIN, KIND, SKIP
 
 _ENCODED: Final = re.compile(rb"[\xf0-\xf4][\x80-\xbf]{3}")
+_LEADS: Final = tuple(bytes([lead]) for lead in range(0xF0, 0xF5))
 _CHARACTER: Final = re.compile("[\U00010000-\U0010ffff]")
 
 
 def may_hold_pairs(update: bytes) -> bool:
     """Whether there may be a character past U+FFFF in these bytes; when not, there is none."""
-    return _ENCODED.search(update) is not None
+    for lead in _LEADS:  # `find` is ten times as fast as an expression over all
+        at = update.find(lead)
+        while at >= 0:
+            if _ENCODED.match(update, at):
+                return True
+            at = update.find(lead, at + 1)
+    return False
 
 
 class Pairs:

@@ -42,10 +42,11 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What a member said."""
+    """What a member said; `size_bytes` is that of its frame, as far as it is known."""
 
     member: MemberId
     message: FromMember
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +278,7 @@ class KeepVersion:
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """Send `Woke` at `time`, unless another `Wake` comes first. None: not at all."""
+    """Send `Woke` at `time`, unless another `Wake` comes first. None: not at all. Told when it changes."""
 
     time: float | None
 

@@ -62,7 +62,7 @@ class Intake:
             self._deny(member, turn)
             return
         try:
-            summary = read_update(update, max_structs=self._limits.update_structs)
+            summary = read_update(update, max_structs=self._max_structs(member))
         except LimitExceeded as error:
             turn.counters.updates_refused += 1
             turn.exceed(member.id, error.limit, error.allowed)
@@ -108,6 +108,10 @@ class Intake:
             self._arrivals += [self._ready(item) for item in self._document.take_ready()]
 
     # --- inside ------------------------------------------------------------------------------
+
+    def _max_structs(self, member: Member) -> int:
+        limits = self._limits
+        return limits.update_structs if member.access.write else limits.reader_update_structs
 
     @staticmethod
     def _deny(member: Member, turn: Turn) -> None:

@@ -16,6 +16,10 @@ class RoomLimits:
     """One update of a document, and what may wait for missing dependencies."""
     reader_update_bytes: int = 1 << 20
     """One update of who may only read: what answers Step 1, and brings nothing. Reading one takes time."""
+    reader_update_structs: int = 20_000
+    """Structs of one update of who may only read."""
+    reader_bytes_per_second: float = 1 << 20
+    """What one member who may only read may say, on average over two seconds; past it, it is closed with 4429."""
     waiting_updates: int = 10_000
     """Updates that may wait for missing dependencies."""
     unstored_bytes: int = 64 << 20
@@ -28,8 +32,8 @@ class RoomLimits:
     update_deletions: int = 100_000
     """Ranges that one update may delete."""
     update_structs: int = 200_000
-    """Structs (insertions, about) of one update: reading one takes some microseconds. A document that was edited 100,000
-    times has about so many, and comes as one update where it is brought to a new server."""
+    """Structs (insertions, about) of one update: reading one takes some microseconds. A document that was edited
+    100,000 times has about so many, and comes as one update where it is brought to a new server."""
     messages_per_second: float = 20_000.0
     bytes_per_second: float = 32 << 20
     """What one member may say, on average over two seconds; past it, it is closed with 4429."""

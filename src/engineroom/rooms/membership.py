@@ -76,10 +76,9 @@ class Membership:
         self._room = room
         self._counters = counters
         self._clock = clock
-        now = clock()
-        self._messages = Allowance(limits.messages_per_second, now)
-        self._bytes = Allowance(limits.bytes_per_second, now)
         self._limits = limits
+        self._messages = Allowance(limits.messages_per_second, clock())
+        self._limit_bytes(info.access)
         self._left = False
         self._moving: list[e.Input] | None = None
 
@@ -103,10 +102,10 @@ class Membership:
         counters.messages_received += 1
         counters.bytes_received += len(frame)
         if not self._messages.take(1, now):
-            self._exceeded("messages_per_second", self._limits.messages_per_second)
+            self._exceeded("messages_per_second")
             return
         if not self._bytes.take(len(frame), now):
-            self._exceeded("bytes_per_second", self._limits.bytes_per_second)
+            self._exceeded(self._bytes_limit)
             return
         try:
             message = self.dialect.decode(frame)
@@ -117,7 +116,7 @@ class Membership:
             self.end(CloseCode.PROTOCOL_ERROR, error.reason)
             return
         if message is not None:
-            self._put(e.Received(self.info.id, message))
+            self._put(e.Received(self.info.id, message, len(frame)))
             self._room.hold_if_full(self.connection)
 
     def paused(self) -> None:
@@ -146,6 +145,7 @@ class Membership:
         """The member may do this from now on. Without the right to read it is sent away (4403)."""
         if not self._left:
             self.info = replace(self.info, access=access)
+            self._limit_bytes(access)
             self._put(e.AccessChanged(self.info.id, access))
 
     def end(self, code: int, reason: str) -> None:
@@ -181,7 +181,13 @@ class Membership:
         elif not isinstance(item, e.Received):
             self._moving.append(item)
 
-    def _exceeded(self, limit: str, allowed: float) -> None:
+    def _limit_bytes(self, access: Access) -> None:
+        """Who may only read has little to say, and what it says takes as much time as what others say."""
+        self._bytes_limit = "bytes_per_second" if access.write else "reader_bytes_per_second"
+        self._bytes = Allowance(getattr(self._limits, self._bytes_limit), self._clock())
+
+    def _exceeded(self, limit: str) -> None:
+        allowed: float = getattr(self._limits, limit)
         self._counters.limits[limit] += 1
         self.end(CloseCode.LIMIT_EXCEEDED, f"limit reached: {limit} = {allowed:g}")
 

@@ -45,6 +45,9 @@ logger = logging.getLogger("engineroom.rooms")
 MAX_BATCH = 500
 # What may wait for the next turns, before members' connections are read no further.
 MAX_INBOX = 1_000
+# What one turn reads of large messages: reading may take a microsecond for two bytes.
+MAX_BATCH_BYTES = 128 << 10
+LARGE_BYTES = 4 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,6 @@ class OpenRoom:
         self._next_member = 1
         self._programs: RoomPrograms | None = None
         self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at: float | None = None
         self._room: Room | None = None
         self._compacting: asyncio.Task[None] | None = None
 
@@ -368,7 +370,7 @@ class OpenRoom:
         """What the next turn takes in: all there is, as a rule."""
         inbox = self._inbox
         # A quarter at least: programs are not held, and what they say must not gather.
-        size = max(MAX_BATCH, len(inbox) // 4)
+        size = min(max(MAX_BATCH, len(inbox) // 4), _light(inbox))
         self._inbox = inbox[size:]
         return inbox[:size] if self._inbox else inbox
 
@@ -495,19 +497,12 @@ class OpenRoom:
             self._logger.exception("%s: a version was not kept", self._path)
 
     def _wake_at(self, time: float | None) -> None:
-        if time == self._alarm_at:  # as it is in nearly every turn
-            return
-        self._alarm_at = time
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
         if time is not None:
             delay = max(0.0, time - self._around.clock())
-            self._alarm = self._loop.call_later(delay, self._wake)
-
-    def _wake(self) -> None:
-        self._alarm = self._alarm_at = None
-        self.put(e.Woke())
+            self._alarm = self._loop.call_later(delay, self.put, e.Woke())
 
     # --- the end -----------------------------------------------------------------------------
 
@@ -527,3 +522,14 @@ class OpenRoom:
             except Exception:
                 self._logger.exception("%s: its programs did not end as they should", self._path)
         self._part(CloseCode.SERVICE_RESTART, "the room has closed")
+
+
+def _light(inbox: list[e.Input]) -> int:
+    """How many of these one turn may take, at least one, before the other rooms have theirs."""
+    large_bytes = 0
+    for place, item in enumerate(inbox):
+        if type(item) is e.Received and item.size_bytes > LARGE_BYTES:
+            large_bytes += item.size_bytes
+            if large_bytes > MAX_BATCH_BYTES:
+                return max(place, 1)
+    return len(inbox)

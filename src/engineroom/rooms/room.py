@@ -51,6 +51,7 @@ from .values import Values
 
 PROTOCOL_VERSION = 1
 VISIT_SECONDS = 1.0
+USED_UP = -1.0  # the wake that was asked for has come: the next one is told, whatever it is
 APPLIED = m.SyncStatus(True)
 # A submission is treated as a member's update; nothing is ever encoded for it.
 SUBMISSION = YjsDialect()
@@ -175,7 +176,7 @@ class Room:
             case e.Replanned():
                 self._replan(item.plan, turn)
             case e.Woke():
-                self._wake_at = None
+                self._wake_at = USED_UP
             case e.Ending():
                 self._end(turn)
             case _:

@@ -63,7 +63,9 @@ def router(services: Services, static: Path = STATIC_FOLDER) -> Starlette:
             services.rooms,
             max_update_bytes=doorway.limits.frame_bytes,
         ).routes(),
-        *SiteRoutes(services.live, services.authority).routes(),
+        *SiteRoutes(
+            services.live, services.authority, is_deleted=services.documents.is_deleted
+        ).routes(),
         WebSocketRoute("/{path:path}", AsgiSockets(doorway.gate, doorway.limits, doorway.counters)),
     ]
     handlers = {AccessDenied: denied, HTTPException: not_possible}

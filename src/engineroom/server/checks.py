@@ -67,7 +67,9 @@ class Checks:
         visitor = self.from_cookie(request) or self.access.anybody()
         if visitor is None:
             raise AccessDenied(
-                "Open the URL that the server printed, or a link that was shared.", 401
+                "Open the URL that the server printed, or a link that was shared. "
+                "A program shows its token as `Authorization: Bearer …`, or as `?token=…`.",
+                401,
             )
         return visitor
 

@@ -35,11 +35,13 @@ class Membership(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SocketLimits:
-    """The bounds of one socket: `frame_bytes` for a whole message, the marks of what waits to be
+    """The bounds of one socket: `frame_bytes` for a whole message, `unfinished_bytes` for
+    what all sockets together hold of messages that have not ended, the marks of what waits to be
     written, times in seconds.
     """
 
     frame_bytes: int = 17 << 20
+    unfinished_bytes: int = 512 << 20
     write_high_bytes: int = 256 << 10
     write_low_bytes: int = 64 << 10
     handshake_timeout_seconds: float = 10.0

@@ -11,14 +11,28 @@ from engineroom.rooms.membership import Connection
 from .connection import Membership, SocketLimits
 from .counts import Connections
 from .request import Request
+from .unfinished import CommonPurse, Purse
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A visitor who was let in: its membership, and the subprotocol to answer with."""
+    """A visitor who was let in: its membership, the subprotocol to answer with, and the stranger in it, if any."""
 
     membership: Membership
     subprotocol: str | None
+    stranger: Stranger | None = None
+
+
+class Stranger(Protocol):
+    """Somebody who says later who they are."""
+
+    @property
+    def purse(self) -> Purse:
+        """What their unfinished messages are held against meanwhile."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether they have."""
 
 
 class Entry(Protocol):
@@ -36,3 +50,4 @@ class Doorway:
     limits: SocketLimits
     connections: Connections = field(default_factory=Connections)
     counters: Counters = field(default_factory=Counters)
+    purse: Purse = field(default_factory=lambda: CommonPurse(SocketLimits().unfinished_bytes))

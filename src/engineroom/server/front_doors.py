@@ -48,7 +48,7 @@ class FrontDoors:
         if request.raw_path == HOCUSPOCUS_PATH:
             await self._gate.check(request)
             hub = HocuspocusSocket(request, connection, self._gate, self._lobby)
-            return Admission(hub, None)
+            return Admission(hub, None, hub)
         if request.raw_path.startswith(YSWEET_PREFIX):
             return await self._join_ysweet(request, connection)
         return await self._gate.join(request, connection)

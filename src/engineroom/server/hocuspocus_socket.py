@@ -90,12 +90,18 @@ class HocuspocusSocket:
         self._holders: set[Session] = set()
         self._unread_bytes = 0
         self._left = False
+        self.is_known = False
         loop = asyncio.get_running_loop()
         self._attempts = Allowance(AUTHENTICATIONS_PER_SECOND, loop.time())
         lobby.let_in(self)
         self._alarm = loop.call_later(lobby.limits.seconds, self._give_up)
 
     # --- the transport's side ----------------------------------------------------------------
+
+    @property
+    def purse(self) -> Lobby:
+        """What strangers may hold together."""
+        return self.lobby
 
     def receive(self, frame: bytes) -> None:
         """A whole binary message. One that does not follow the dialect closes the socket."""
@@ -160,6 +166,7 @@ class HocuspocusSocket:
 
     def authenticated(self) -> None:
         """One of the documents was entered: this is no stranger any more."""
+        self.is_known = True
         self._alarm.cancel()
         self.lobby.let_out(self)
 

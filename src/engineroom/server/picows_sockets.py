@@ -34,8 +34,9 @@ from engineroom.protocols.frames import LARGE_BYTES, Bundle
 from engineroom.rooms.counters import Counters
 
 from .connection import Membership, SocketLimits, close_reason, count_close
-from .doorway import Admission, Doorway
+from .doorway import Admission, Doorway, Stranger
 from .request import Request
+from .unfinished import NO_BOUND, STRANGER_BYTES, Unfinished
 from .upgrade import parse_upgrade, refusal, upgrade_request
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class PicowsSocket(WSProtocol):  # type: ignore[misc]
         self._server_state = server_state
         self._socket = SocketListener(limits, doorway.counters)
         self._subprotocol: str | None = None
+        self._stranger: Stranger | None = None
+        self._unfinished: Unfinished | None = None
         super().__init__(
             None,  # host_port, ws_path: a client's
             None,
@@ -105,6 +108,25 @@ class PicowsSocket(WSProtocol):  # type: ignore[misc]
         self._server_state.tasks.add(task)
         task.add_done_callback(self._server_state.tasks.discard)
 
+    def buffer_updated(self, nbytes: int) -> None:
+        """So much was read. What sockets hold of unfinished messages is bounded, for all of them together."""
+        unfinished, listener = self._unfinished, self._socket
+        if unfinished is None:
+            super().buffer_updated(nbytes)
+            return
+        if self._stranger is not None and self._stranger.is_known:
+            self._stranger = None
+            unfinished.move(self._doorway.purse, NO_BOUND)
+        if not unfinished.grow(nbytes):
+            listener.close(
+                CloseCode.LIMIT_EXCEEDED, "limit reached: too much of unfinished messages"
+            )
+            return
+        ended = listener.ended_messages
+        super().buffer_updated(nbytes)
+        if listener.ended_messages != ended:
+            unfinished.end()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone; the room hears of it through the listener."""
         self._server_state.connections.discard(cast(Any, self))
@@ -113,6 +135,9 @@ class PicowsSocket(WSProtocol):  # type: ignore[misc]
 
     def ended(self) -> None:
         """Nothing more can be sent; the transport may live on for a moment."""
+        if self._unfinished is not None:
+            self._unfinished.end()
+            self._unfinished = None
         self._socket.lost()
 
     def shutdown(self) -> None:
@@ -144,6 +169,12 @@ class PicowsSocket(WSProtocol):  # type: ignore[misc]
 
     def _accept(self, admission: Admission, key: bytes) -> None:
         self._socket.membership = admission.membership
+        self._stranger = stranger = admission.stranger
+        self._unfinished = (
+            Unfinished(self._doorway.purse, NO_BOUND)
+            if stranger is None
+            else Unfinished(stranger.purse, STRANGER_BYTES)
+        )
         if self._transport.is_closing():
             admission.membership.leave()
             return
@@ -178,11 +209,13 @@ class SocketListener(WSListener):
         "_limits",
         "_transport",
         "_write",
+        "ended_messages",
         "membership",
     )
 
     def __init__(self, limits: SocketLimits, counters: Counters) -> None:
         self.membership: Membership | None = None
+        self.ended_messages = 0
         self._limits = limits
         self._counters = counters
         self._transport: WSTransport | None = None
@@ -294,6 +327,7 @@ class SocketListener(WSListener):
             self._write(part)
 
     def _deliver(self, message: bytes) -> None:
+        self.ended_messages += 1
         if self.membership is not None:
             self.membership.receive(message)
 

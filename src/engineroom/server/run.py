@@ -28,6 +28,7 @@ from .authority import Authorize
 from .hosts import is_loopback
 from .http_protocol import PromptHttpProtocol
 from .logs import configure_logging
+from .loop import run
 from .network import BACKLOG, base_url, listen
 from .picows_sockets import PicowsSocket
 from .services import Services, open_services
@@ -56,7 +57,7 @@ def serve(
     raise_open_files()
     raise_stack()
     with listen(settings.host, settings.port) as listener:
-        asyncio.run(_serve(settings, listener, hooks, authorize))
+        run(_serve(settings, listener, hooks, authorize))
 
 
 def check_access(settings: Settings) -> None:

@@ -55,6 +55,7 @@ from .settings import Settings, default_data_folder
 from .stays import Stays
 from .stores import choose_store
 from .turnstile import Turnstile
+from .unfinished import CommonPurse
 from .webhooks.opening import Webhooks, hooks_of, open_webhooks, running
 
 logger = logging.getLogger("engineroom.server")
@@ -228,7 +229,9 @@ async def _open_doorway(
     lobby = await stack.enter_async_context(Lobby(lobby_limits(settings), counters.limits))
     counting = (connection_limits(settings), proxies, counters.limits)
     turnstile = Turnstile(FrontDoors(gate, lobby), *counting)
-    return Doorway(turnstile, socket_limits(settings), Connections(*counting), counters)
+    limits = socket_limits(settings)
+    purse = CommonPurse(limits.unfinished_bytes, counters.limits)
+    return Doorway(turnstile, limits, Connections(*counting), counters, purse)
 
 
 def tell_runtime(choice: Choice) -> None:

@@ -123,6 +123,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # Sockets.
     max_frame_bytes: Bytes = _SOCKETS.frame_bytes
+    unfinished_bytes: Bytes = _SOCKETS.unfinished_bytes
     write_high_bytes: Bytes = _SOCKETS.write_high_bytes
     write_low_bytes: Bytes = _SOCKETS.write_low_bytes
     handshake_timeout_seconds: Seconds = _SOCKETS.handshake_timeout_seconds
@@ -160,6 +161,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     bytes_per_second: Rate = _ROOMS.bytes_per_second
     update_bytes: Bytes = _ROOMS.update_bytes
     reader_update_bytes: Bytes = _ROOMS.reader_update_bytes
+    reader_update_structs: Count = _ROOMS.reader_update_structs
+    reader_bytes_per_second: Rate = _ROOMS.reader_bytes_per_second
     update_deletions: Count = _ROOMS.update_deletions
     update_structs: Count = _ROOMS.update_structs
     waiting_updates: Count = _ROOMS.waiting_updates

@@ -5,6 +5,7 @@ who joins it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from urllib.parse import unquote, urlencode
 
 from starlette.requests import Request as HttpRequest
@@ -24,6 +25,12 @@ from .room_names import new_room_name
 from .visitors import Visitor
 
 NO_PAGE = "There is no page here."
+DELETED = (
+    "What was in this room has been deleted. The page without the room's name opens a new one."
+)
+DELETED_SHARED = (
+    "What was on this page has been deleted. It stays closed until its document is created anew."
+)
 DOCUMENTS_ALONE = """This server keeps shared documents, for any Yjs client: connect y-websocket to this \
 server's address, and name the document.
 
@@ -33,9 +40,13 @@ It was started without a folder of pages. To serve pages too, start it with one:
 class SiteRoutes:
     """The handlers for every URL that is not the server's own."""
 
-    def __init__(self, live: LiveSite, authority: Authority) -> None:
+    def __init__(
+        self, live: LiveSite, authority: Authority, *, is_deleted: Callable[[Address], bool]
+    ) -> None:
+        """`is_deleted` says of a room's address whether its document was deleted: nobody can join there."""
         self._live = live
         self._authority = authority
+        self._is_deleted = is_deleted
 
     def routes(self) -> list[Route]:
         """For the router, after all others."""
@@ -70,6 +81,8 @@ class SiteRoutes:
         visitor = await self._authority.at(request_of(request.scope), visitor, address)
         if "read" not in visitor.rights(address):
             raise AccessDenied("The link that you were given is for another room.", 403)
+        if self._is_deleted(address):
+            raise AccessDenied(DELETED_SHARED if page.shared else DELETED, 404)
         if stated is None:
             return _redirect(page, request, {"room": address.room})
         guest = not visitor.reads_everything

@@ -486,3 +486,25 @@ async def test_documents_alone(tmp_path: Path) -> None:
             assert await websocket_status(services, path, headers) is None, path
         assert await websocket_status(services, "/", headers) == 404
         assert await websocket_status(services, "/-/health", headers) == 404
+
+
+@pytest.mark.parametrize(
+    ("room", "url", "said"),
+    [
+        ("write@abc", "/write?room=abc", "opens a new one"),
+        ("hall@shared", "/hall", "until its document is created anew"),
+    ],
+)
+async def test_the_page_of_a_deleted_room(
+    client: httpx.AsyncClient, room: str, url: str, said: str
+) -> None:
+    """A room whose document was deleted says so in place of its page, until the document is created anew."""
+    document = f"/api/documents/{room}"
+    assert (await client.get(url, headers=BEARER)).status_code == 200
+    assert (await client.put(document, headers=BEARER)).status_code == 201
+    assert (await client.delete(document, headers=BEARER)).status_code == 204
+    answer = await client.get(url, headers=BEARER)
+    assert (answer.status_code, said in answer.text) == (404, True)
+    assert (await client.get("/write?room=other", headers=BEARER)).status_code == 200
+    assert (await client.put(document, headers=BEARER)).status_code == 201
+    assert (await client.get(url, headers=BEARER)).status_code == 200

@@ -198,6 +198,7 @@ def test_documented_defaults(name: str) -> None:
 
 PLACES: dict[str, tuple[Any, str]] = {
     "max_frame_bytes": (socket_limits, "frame_bytes"),
+    "unfinished_bytes": (socket_limits, "unfinished_bytes"),
     "write_high_bytes": (socket_limits, "write_high_bytes"),
     "write_low_bytes": (socket_limits, "write_low_bytes"),
     "handshake_timeout_seconds": (socket_limits, "handshake_timeout_seconds"),

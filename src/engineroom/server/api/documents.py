@@ -150,6 +150,10 @@ class Documents:
             except ProtocolError as error:
                 raise Problem("bad_state_vector", error.reason) from error
 
+    def is_deleted(self, address: Address) -> bool:
+        """Whether its document was deleted and nobody has created it anew: nobody can join there."""
+        return self._deleted.shut(address)
+
     @asynccontextmanager
     async def room(self, address: Address) -> AsyncIterator[RoomHandle]:
         """The room of an existing document, held open.
@@ -159,7 +163,7 @@ class Documents:
             EngineroomError: it cannot be opened now.
         """
         missing = Problem("not_found", f"There is no document {str(address)!r}.")
-        if self._deleted.shut(address):
+        if self.is_deleted(address):
             raise missing
         # A page's room begins with the page's seed: only the store tells whether there is one.
         if address.page is not None and not await self._exists(address):
