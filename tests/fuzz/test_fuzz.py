@@ -1,8 +1,5 @@
 """A minute of fuzzing: no bytes harm a decoder, a document or pycrdt. Longer by hand: `python -m tests.fuzz`."""
 
-Longer by hand: `python -m tests.fuzz`.
-"""
-
 from __future__ import annotations
 
 import pytest

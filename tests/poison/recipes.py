@@ -414,8 +414,16 @@ RECIPES: dict[str, tuple[str, bytes]] = {
     "key of JavaScript's": ("The key __proto__.", update(keyed(ANY, b"\x01\x7e", "__proto__"))),
     "root without a name": ("A root whose name is empty.", update(in_root(TEXT, A, ""))),
     "long names": (
-        "A root and a key of 200,000 characters.",
+        "A root and a key of 200,000 characters, which yrs hashes at each change.",
         update(keyed(ANY, b"\x01\x7e", "k" * 200_000, "r" * 200_000)),
+    ),
+    "names as long as allowed": (
+        "A root, a key, an element and a format of 8,192 characters.",
+        update(
+            keyed(ANY, b"\x01\x7e", "k" * 8_192, "r" * 8_192),
+            in_root(TYPE, b"\x03" + var_string("p" * 8_192), "page"),
+            in_root(6, var_string("b" * 8_192) + var_string("true")),
+        ),
     ),
     "zero characters": (
         "Text, a key and a root of zero characters.",

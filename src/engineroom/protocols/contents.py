@@ -31,6 +31,10 @@ DELETED: Final = 1
 _XML_ELEMENT: Final = 3
 _PLAIN_TYPES: Final = frozenset({0, 1, 2, 4, 6})  # Array, Map, Text, XmlFragment, XmlText
 
+MAX_NAME_CHARACTERS: Final = 8_192
+"""The name of a root, a key, a format or an element. yrs hashes a key for each change of what it names: with names of
+megabytes, a thousand changes take it seconds."""
+
 _JSON: Final = msgspec.json.Decoder()
 
 
@@ -104,8 +108,19 @@ def _embed(reader: Reader) -> int:
     return 1
 
 
+def read_name(reader: Reader) -> None:
+    """Passes over the name of a root, a key, a format or an element.
+
+    Raises:
+        ProtocolError: malformed, or longer than `MAX_NAME_CHARACTERS`.
+    """
+    name = reader.var_string()
+    if len(name) > MAX_NAME_CHARACTERS:
+        raise ProtocolError(f"the name {name[:20]!r}… is longer than {MAX_NAME_CHARACTERS}")
+
+
 def _format(reader: Reader) -> int:
-    reader.var_string()
+    read_name(reader)
     _read_json(reader)
     return 1
 
@@ -113,7 +128,7 @@ def _format(reader: Reader) -> int:
 def _type(reader: Reader) -> int:
     kind = reader.byte()
     if kind == _XML_ELEMENT:
-        reader.var_string()
+        read_name(reader)
     elif kind not in _PLAIN_TYPES:
         raise ProtocolError(f"shared type {kind} is not supported")
     return 1

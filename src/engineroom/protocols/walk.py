@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from engineroom.errors import LimitExceeded, ProtocolError
 
-from .contents import ANY, CONTENTS, DELETED, DOCUMENT, STRING, TYPE, utf16_units
+from .contents import ANY, CONTENTS, DELETED, DOCUMENT, STRING, TYPE, read_name, utf16_units
 from .lib0 import Reader
 from .summaries import MAX_CLOCK, ClockRange, UpdateSummary
 
@@ -208,13 +208,13 @@ class Walk:
         reader = self._reader
         by_name = reader.var_uint()
         if by_name == 1:
-            reader.var_string()
+            read_name(reader)
         elif by_name == 0:
             self._read_link(client, clock, parent=True)
         else:
             raise ProtocolError(f"{by_name} tells no parent of {client}:{clock}")
         if info & HAS_KEY:
-            reader.var_string()
+            read_name(reader)
 
     def _read_link(self, client: int, clock: int, *, parent: bool = False) -> tuple[int, int]:
         target = self._reader.var_uint()

@@ -7,7 +7,7 @@ import pytest
 from pycrdt import Doc, Text
 
 from engineroom.errors import ProtocolError
-from engineroom.protocols.lib0 import MAX_NESTING, var_uint
+from engineroom.protocols.lib0 import MAX_NESTING, var_string, var_uint
 from engineroom.protocols.updates import (
     MAX_CLOCK,
     UpdateSummary,
@@ -185,6 +185,10 @@ def test_values_nested_without_end_are_refused() -> None:
         (_update(b"\x05\x01\x01t" + var_uint(40_000) + b"[" * 20_000 + b"]" * 20_000), "JSON"),
         (_update(b"\x09\x01\x01t\x01g\x7e"), "no map"),
         (_update(b"\x08\x01\x01t\x01\x73"), "unknown kind of value"),
+        (_update(b"\x04\x01" + var_string("r" * 8_193) + b"\x01a"), "longer than 8192"),
+        (_update(b"\x28\x01\x01t" + var_string("k" * 8_193) + b"\x01\x7e"), "longer than 8192"),
+        (_update(b"\x06\x01\x01t" + var_string("b" * 8_193) + b"\x04true"), "longer than 8192"),
+        (_update(b"\x07\x01\x01t\x03" + var_string("p" * 8_193)), "longer than 8192"),
     ],
 )
 def test_malformed_and_unsupported_updates_are_refused(update: bytes, because: str) -> None:
