@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 from pycrdt import Awareness, Doc, Subscription, TransactionEvent, merge_updates
 
 from engineroom.errors import AccessDenied, ProtocolError
+from engineroom.protocols.condense import quick_pieces
 from engineroom.protocols.lib0 import Reader
 from engineroom.protocols.messages import (
     AwarenessUpdate,
@@ -178,7 +179,8 @@ class Replica:
             return
         self._applying = True
         try:
-            self.document.apply_update(update)
+            for piece in quick_pieces(update):
+                self.document.apply_update(piece)
         except BaseException as error:
             # pycrdt's PanicException is no Exception, and is not exported.
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":

@@ -21,13 +21,26 @@ from .contents import ANY, STRING
 from .lib0 import Reader, buf, var_uint
 from .scan import Scan, Struct, links_of
 from .summaries import ClockRange, UpdateSummary
+from .updates import read_update
 from .walk import HAS_KEY, HAS_ORIGIN, KIND
 
 MAX_RUN: Final = 32
 """A run of structs that is left to yrs."""
 
+MAX_SMALL_BYTES: Final = 1 << 10
+"""An update that is too small to take long."""
+
 MAX_DELETIONS: Final = 64
 """Deletions that are left to yrs, in their order."""
+
+
+def quick_pieces(update: bytes) -> list[bytes]:
+    """An update of somebody else's, for a replica that does not read updates itself: as `in_pieces`.
+
+    Raises:
+        ProtocolError: it is malformed.
+    """
+    return [update] if len(update) < MAX_SMALL_BYTES else in_pieces(update, read_update(update))
 
 
 def in_pieces(update: bytes, summary: UpdateSummary) -> list[bytes]:

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 from pycrdt import Doc, TransactionEvent
 
 from engineroom.errors import RoomClosed
+from engineroom.protocols.condense import quick_pieces
 from engineroom.protocols.frames import Bundle
 from engineroom.protocols.messages import (
     CheckDurable,
@@ -297,7 +298,8 @@ class Replica:
         """Somebody's update. Our own comes back, too, and changes nothing."""
         self._hearing = True
         try:
-            self.doc.apply_update(update)
+            for piece in quick_pieces(update):
+                self.doc.apply_update(piece)
         finally:
             self._hearing = False
 

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 from pycrdt import Array, Doc, Text
 
-from engineroom.protocols.condense import MAX_DELETIONS, MAX_RUN, deletions, in_pieces
+from engineroom.protocols.condense import MAX_DELETIONS, MAX_RUN, deletions, in_pieces, quick_pieces
 from engineroom.protocols.lib0 import var_string, var_uint
 from engineroom.protocols.updates import read_update
 
@@ -127,3 +127,18 @@ def test_merged_histories_stay_the_same() -> None:
         if read_update(whole).needs:
             continue
         assert document(*pieces_of(whole)).get_update() == document(*parts).get_update()
+
+
+def test_replicas_take_long_runs_in_a_moment() -> None:
+    """What others relay comes to a replica as it was; the replica takes it as the server does."""
+    doc = Doc()
+    array = doc.get("list", type=Array)
+    with doc.transaction():
+        for number in range(1_000):
+            array.append(number)
+    update = doc.get_update()
+    replica = Doc()
+    for piece in quick_pieces(update):
+        replica.apply_update(piece)
+    assert replica.get("list", type=Array).to_py() == list(range(1_000))
+    assert quick_pieces(b"\x00\x00") == [b"\x00\x00"]
