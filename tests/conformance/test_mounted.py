@@ -274,7 +274,8 @@ async def test_django(serve: Serve, clients: NodeClients, tmp_path: Path, server
         assert await text_of(served, "notes/today", headers=guest) == "from Ada from Bob"
         await clients.open("guest", "y-websocket-3", served.rooms, "notes/today", headers=guest)
         await clients.open("cy", "y-websocket-1", served.rooms, "notes/today", headers=ada)
-        await clients.wait("guest", synced=True, text="from Ada from Bob")
+        for each in ("guest", "cy"):
+            await clients.wait(each, synced=True, text="from Ada from Bob")
         await clients.do("insert", "guest", at=0, text="not allowed ")
         await clients.do("insert", "cy", at=17, text="!")
         await clients.wait("guest", text="not allowed from Ada from Bob!")
