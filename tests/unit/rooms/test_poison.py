@@ -34,7 +34,7 @@ def test_poison_harms_no_document(name):
 def test_poisons_together_harm_no_document():
     """All of them one after the other, each on what the others left."""
     everything = [HONEST, *(update for _, update in POISON.values())]
-    assert outcome(lambda: check(everything), seconds=3 * SECONDS) == ""
+    assert outcome(lambda: check(everything), seconds=6 * SECONDS) == ""
 
 
 @pytest.mark.parametrize("name", POISON)

@@ -99,25 +99,6 @@ async def test_the_replica_is_kept_equal_both_ways(server: Server, ears: Ears) -
         await until(lambda: str(text_of(ada.document)) == "Ada and the program")
 
 
-async def test_seventy_thousand_updates_are_all_broadcast(server: Server) -> None:
-    """A burst of the program's own changes reaches a member to the last one; nothing is dropped in silence."""
-    async with (
-        connect(f"{server.url}/rooms/notes") as ada,
-        server.rooms.open("notes") as room,
-    ):
-        await in_sync(ada)
-        text = text_of(room.document)
-        for number in range(70_000):
-            text.insert(number, "x")
-            if number % 10_000 == 9_999:
-                await asyncio.sleep(0)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await room.stored()
-        await until(lambda: len(text_of(ada.document)) == 70_000)
-    async with server.rooms.open("notes") as room:
-        assert len(str(text_of(room.document))) == 70_000
-
-
 async def test_a_handle_keeps_the_room_open_and_lets_it_close(server: Server) -> None:
     """Members come and go, the handle's room stays; when both are gone, so is the room, at once without linger."""
     rooms = server.rooms
