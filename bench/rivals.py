@@ -11,13 +11,14 @@ import shutil
 import subprocess
 import sys
 import venv
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from servers import CACHE, HERE, Engineroom, Running, Server, free_port, process, wait_ready
 
 
-class Rival:
+class Rival(ABC):
     """A server started by a command that takes its port."""
 
     dialect = "yjs"
@@ -34,11 +35,12 @@ class Rival:
         (self.folder / "installed").touch()
 
     def fetch(self) -> None:
-        """Fills the empty folder."""
+        """Fills the empty folder; what needs nothing leaves it empty."""
+        return
 
+    @abstractmethod
     def command(self, port: int) -> Sequence[str | Path]:
         """What is run, in `folder`."""
-        raise NotImplementedError
 
     def environment(self, port: int) -> dict[str, str]:
         """What it is told beside its arguments."""
